@@ -1,0 +1,25 @@
+"""What the command-line tools share: errors of the user's are told in a line, not a traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+def fail_politely(main: Callable[[], None]) -> int:
+    """Run a tool's main function, turning bad input into a message and an exit code.
+
+    Args:
+        main: takes its arguments from the command line.
+
+    Returns:
+        0, or 2 after bad input, which was described on standard error.
+    """
+    try:
+        main()
+    except (ValueError, ModuleNotFoundError) as e:
+        if isinstance(e, ModuleNotFoundError) and e.name != "detectron2":
+            raise
+        print(f"error: {e}", file=sys.stderr)
+        return 2
+    return 0

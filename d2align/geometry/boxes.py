@@ -1,0 +1,306 @@
+"""Width, area, clip, IoU and conversions: float boxes, and Detectron's inclusive-index boxes.
+
+A float box spans [x1, x2], so its width is x2 - x1. An inclusive-index box names its first and
+last pixel, so its width is x2 - x1 + 1. They are different things: convert at the border.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from d2align.geometry._checks import accepts_numpy, check_boxes, check_image_size, check_tensor
+
+
+@accepts_numpy
+def box_sizes(boxes: Tensor) -> Tensor:
+    """Return the width and height of float boxes.
+
+    Convention: integer corners; width = x2 - x1.
+
+    Args:
+        boxes: (N, 4) XYXY, pixels.
+
+    Returns:
+        (N, 2) widths and heights, pixels.
+    """
+    return boxes[:, 2:4] - boxes[:, 0:2]
+
+
+@accepts_numpy
+def box_sizes_detectron1(boxes: Tensor) -> Tensor:
+    """Return the width and height of inclusive-index boxes.
+
+    Convention: inclusive indices; width = x2 - x1 + 1.
+
+    Args:
+        boxes: (N, 4) first and last pixel, XYXY.
+
+    Returns:
+        (N, 2) widths and heights, pixels.
+
+    Differs from: box_sizes by +1.
+    Source: facebookresearch/Detectron, detectron/utils/boxes.py (boxes_area, filter_small_boxes).
+    """
+    return boxes[:, 2:4] - boxes[:, 0:2] + 1
+
+
+@accepts_numpy
+def box_areas(boxes: Tensor) -> Tensor:
+    """Return the areas of float boxes.
+
+    Convention: integer corners; area = (x2 - x1)(y2 - y1).
+
+    Args:
+        boxes: (N, 4) XYXY, pixels.
+
+    Returns:
+        (N,) square pixels.
+    """
+    return box_sizes(boxes).prod(dim=1)
+
+
+@accepts_numpy
+def box_areas_detectron1(boxes: Tensor) -> Tensor:
+    """Return the number of pixels in inclusive-index boxes.
+
+    Convention: inclusive indices; area = (x2 - x1 + 1)(y2 - y1 + 1).
+
+    Args:
+        boxes: (N, 4) first and last pixel, XYXY.
+
+    Returns:
+        (N,) square pixels.
+
+    Differs from: box_areas by the +1 on each side.
+    Source: facebookresearch/Detectron, detectron/utils/boxes.py (boxes_area).
+    """
+    return box_sizes_detectron1(boxes).prod(dim=1)
+
+
+@accepts_numpy
+def clip_boxes(boxes: Tensor, image_size: Sequence[int]) -> Tensor:
+    """Clip float boxes to the image, [0, W] x [0, H].
+
+    Convention: integer corners.
+
+    Args:
+        boxes: (N, 4k) tiled XYXY boxes, pixels.
+        image_size: (h, w), pixels, each at least 1.
+
+    Returns:
+        (N, 4k), pixels.
+
+    Raises:
+        ValueError: image_size is not two positive integers.
+    """
+    h, w = check_image_size("image_size", image_size)
+    return _clip(boxes, float(h), float(w))
+
+
+@accepts_numpy
+def clip_boxes_detectron1(boxes: Tensor, image_size: Sequence[int]) -> Tensor:
+    """Clip inclusive-index boxes to the image, [0, W - 1] x [0, H - 1].
+
+    Convention: inclusive indices.
+
+    Args:
+        boxes: (N, 4k) tiled XYXY boxes, pixels.
+        image_size: (h, w), pixels, each at least 1.
+
+    Returns:
+        (N, 4k), pixels.
+
+    Raises:
+        ValueError: image_size is not two positive integers.
+
+    Differs from: clip_boxes in its right and bottom limits, W - 1 and H - 1.
+    Source: facebookresearch/Detectron, detectron/utils/boxes.py (clip_tiled_boxes);
+        rbgirshick/py-faster-rcnn, lib/fast_rcnn/bbox_transform.py (clip_boxes).
+    """
+    h, w = check_image_size("image_size", image_size)
+    return _clip(boxes, h - 1.0, w - 1.0)
+
+
+def _clip(boxes: Tensor, y_max: float, x_max: float) -> Tensor:
+    limits = boxes.new_tensor([x_max, y_max]).repeat(boxes.shape[1] // 2)
+    return torch.minimum(boxes.clamp(min=0), limits)
+
+
+@accepts_numpy
+def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """Return the intersection over union of all pairs of float boxes.
+
+    Convention: integer corners; boxes that only touch have IoU 0, and so have empty ones.
+
+    Args:
+        boxes1: (N, 4) XYXY, pixels.
+        boxes2: (M, 4) XYXY, pixels.
+
+    Returns:
+        (N, M) in [0, 1].
+
+    Raises:
+        ValueError: a box is NaN or inverted, or a shape or dtype is wrong.
+    """
+    check_boxes("boxes1", boxes1)
+    check_boxes("boxes2", boxes2)
+    return _pairwise_iou(boxes1, boxes2, 0.0)
+
+
+@accepts_numpy
+def box_iou_detectron1(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """Return the intersection over union of all pairs of inclusive-index boxes.
+
+    Convention: inclusive indices; boxes that share one column of pixels do overlap.
+
+    Args:
+        boxes1: (N, 4) first and last pixel, XYXY.
+        boxes2: (M, 4) first and last pixel, XYXY.
+
+    Returns:
+        (N, M) in [0, 1].
+
+    Raises:
+        ValueError: a box is NaN or has x2 < x1 - 1, or a shape or dtype is wrong.
+
+    Differs from: box_iou by +1 on every width and height.
+    Source: facebookresearch/Detectron, detectron/utils/cython_bbox.pyx (bbox_overlaps).
+    """
+    check_boxes("boxes1", boxes1, min_size=-1.0)
+    check_boxes("boxes2", boxes2, min_size=-1.0)
+    return _pairwise_iou(boxes1, boxes2, 1.0)
+
+
+def _pairwise_iou(boxes1: Tensor, boxes2: Tensor, extra: float) -> Tensor:
+    top_left = torch.maximum(boxes1[:, None, :2], boxes2[None, :, :2])
+    bottom_right = torch.minimum(boxes1[:, None, 2:], boxes2[None, :, 2:])
+    inter = (bottom_right - top_left + extra).clamp(min=0).prod(dim=2)
+    areas1 = (boxes1[:, 2:] - boxes1[:, :2] + extra).prod(dim=1)
+    areas2 = (boxes2[:, 2:] - boxes2[:, :2] + extra).prod(dim=1)
+    union = areas1[:, None] + areas2[None, :] - inter
+    safe = torch.where(union > 0, union, torch.ones_like(union))
+    return torch.where(union > 0, inter / safe, torch.zeros_like(inter))
+
+
+@accepts_numpy
+def float_to_inclusive(boxes: Tensor) -> Tensor:
+    """Name the last pixel instead of the far edge: subtract 1 from x2 and y2.
+
+    Convention: integer corners in, inclusive indices out.
+
+    Args:
+        boxes: (N, 4) XYXY, pixels.
+
+    Returns:
+        (N, 4) first and last pixel (not rounded).
+    """
+    return boxes - boxes.new_tensor([0, 0, 1, 1])
+
+
+@accepts_numpy
+def inclusive_to_float(boxes: Tensor) -> Tensor:
+    """Give the far edge instead of the last pixel: add 1 to x2 and y2.
+
+    Convention: inclusive indices in, integer corners out.
+
+    Args:
+        boxes: (N, 4) first and last pixel, XYXY.
+
+    Returns:
+        (N, 4) XYXY, pixels.
+    """
+    return boxes + boxes.new_tensor([0, 0, 1, 1])
+
+
+@accepts_numpy
+def xywh_to_xyxy(boxes: Tensor) -> Tensor:
+    """Turn corner and size into two corners.
+
+    Convention: integer corners; x2 = x1 + w.
+
+    Args:
+        boxes: (N, 4) XYWH, pixels.
+
+    Returns:
+        (N, 4) XYXY, pixels.
+    """
+    check_tensor("boxes", boxes, 2, "shape (N, 4), XYWH boxes")
+    return torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1)
+
+
+@accepts_numpy
+def xywh_to_xyxy_detectron1(boxes: Tensor) -> Tensor:
+    """Turn corner and size into first and last pixel, x2 = x1 + max(w - 1, 0).
+
+    Convention: XYWH in, inclusive indices out.
+
+    Args:
+        boxes: (N, 4) XYWH, pixels.
+
+    Returns:
+        (N, 4) first and last pixel, XYXY.
+
+    Differs from: xywh_to_xyxy by the -1, and by taking widths below 1 as 1.
+    Source: facebookresearch/Detectron, detectron/utils/boxes.py (xywh_to_xyxy).
+    """
+    check_tensor("boxes", boxes, 2, "shape (N, 4), XYWH boxes")
+    return torch.cat([boxes[:, :2], boxes[:, :2] + (boxes[:, 2:] - 1).clamp(min=0)], dim=1)
+
+
+@accepts_numpy
+def xyxy_to_xywh(boxes: Tensor) -> Tensor:
+    """Turn two corners into corner and size.
+
+    Convention: integer corners; w = x2 - x1.
+
+    Args:
+        boxes: (N, 4) XYXY, pixels.
+
+    Returns:
+        (N, 4) XYWH, pixels.
+    """
+    check_tensor("boxes", boxes, 2, "shape (N, 4), XYXY boxes")
+    return torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1)
+
+
+@accepts_numpy
+def xyxy_to_xywh_detectron1(boxes: Tensor) -> Tensor:
+    """Turn first and last pixel into corner and size, w = x2 - x1 + 1.
+
+    Convention: inclusive indices in, XYWH out.
+
+    Args:
+        boxes: (N, 4) first and last pixel, XYXY.
+
+    Returns:
+        (N, 4) XYWH, pixels.
+
+    Differs from: xyxy_to_xywh by +1.
+    Source: facebookresearch/Detectron, detectron/utils/boxes.py (xyxy_to_xywh).
+    """
+    check_tensor("boxes", boxes, 2, "shape (N, 4), XYXY boxes")
+    return torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], dim=1)
+
+
+@accepts_numpy
+def scale_boxes(boxes: Tensor, factor: float) -> Tensor:
+    """Scale boxes about their own centres.
+
+    Convention: the same for float and inclusive-index boxes read as continuous numbers, which
+    is how Detectron's expand_boxes reads them.
+
+    Args:
+        boxes: (N, 4) XYXY, pixels.
+        factor: positive.
+
+    Returns:
+        (N, 4) XYXY, pixels.
+
+    Source: facebookresearch/Detectron, detectron/utils/boxes.py (expand_boxes).
+    """
+    half = (boxes[:, 2:] - boxes[:, :2]) * 0.5 * factor
+    centers = (boxes[:, 2:] + boxes[:, :2]) * 0.5
+    return torch.cat([centers - half, centers + half], dim=1)

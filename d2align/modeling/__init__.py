@@ -1,0 +1,45 @@
+"""Components for Detectron2: importing this registers them."""
+
+from d2align.modeling import _detectron2  # noqa: F401  # isort: skip
+from d2align.modeling.anchor_generator import Detectron1AnchorGenerator
+from d2align.modeling.apply import apply
+from d2align.modeling.box_regression import (
+    Detectron1BoxTransform,
+    FloatBoxTransform,
+    PyFasterRCNNBoxTransform,
+)
+from d2align.modeling.fast_rcnn import (
+    DecodeInOriginalPixels,
+    Detectron1OutputLayers,
+    EncodeInOriginalPixels,
+    PyFasterRCNNOutputLayers,
+)
+from d2align.modeling.mask_head import AlignedBitMasks, UnalignedBitMasks
+from d2align.modeling.panoptic_fpn import PixelExactPanopticFPN
+from d2align.modeling.postprocessing import detector_postprocess
+from d2align.modeling.rcnn import PixelExactRCNN
+from d2align.modeling.retinanet import PixelExactRetinaNet
+from d2align.modeling.test_time_augmentation import (
+    PixelExactDatasetMapperTTA,
+    PixelExactRCNNWithTTA,
+)
+
+__all__ = [
+    "AlignedBitMasks",
+    "DecodeInOriginalPixels",
+    "Detectron1AnchorGenerator",
+    "Detectron1BoxTransform",
+    "Detectron1OutputLayers",
+    "EncodeInOriginalPixels",
+    "FloatBoxTransform",
+    "PixelExactDatasetMapperTTA",
+    "PixelExactPanopticFPN",
+    "PixelExactRCNN",
+    "PixelExactRCNNWithTTA",
+    "PixelExactRetinaNet",
+    "PyFasterRCNNBoxTransform",
+    "PyFasterRCNNOutputLayers",
+    "UnalignedBitMasks",
+    "apply",
+    "detector_postprocess",
+]

@@ -1,0 +1,104 @@
+"""What whole models need beyond their heads: the scale of their images, and a chosen paste."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from detectron2.modeling.meta_arch.panoptic_fpn import combine_semantic_and_instance_outputs
+from detectron2.modeling.postprocessing import sem_seg_postprocess
+
+from d2align.geometry.paste_mask import paste_masks_unchecked
+from d2align.modeling.image_scale import attach_scales
+from d2align.modeling.postprocessing import PasteMasks, postprocess_batch
+
+
+class KnowsImageScale:
+    """A mixin over a meta-architecture: its images know their scale to original pixels.
+
+    Convention: the scale is network size / original size, for each axis. Cropping augmentations
+    are not seen, so historical decodes want none.
+    """
+
+    def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        """Normalize and batch images whose sizes know their scale to original pixels.
+
+        Args:
+            batched_inputs: as in GeneralizedRCNN.forward.
+
+        Returns:
+            Detectron2's ImageList.
+        """
+        images = super().preprocess_image(batched_inputs)  # type: ignore[misc]
+        return attach_scales(images, batched_inputs)
+
+
+class PixelExactInference(KnowsImageScale):
+    """A mixin over GeneralizedRCNN: knows the scale of its images, and pastes with ``paste``.
+
+    Convention: integer corners; historical R-CNN decodes happen in original pixels.
+    """
+
+    paste_masks: PasteMasks = staticmethod(paste_masks_unchecked)
+
+    def inference(
+        self,
+        batched_inputs: list[dict[str, Any]],
+        detected_instances: Any = None,
+        do_postprocess: bool = True,
+    ) -> Any:
+        """Detect, and paste masks with the chosen paste.
+
+        Args:
+            batched_inputs: as in GeneralizedRCNN.forward.
+            detected_instances: as in GeneralizedRCNN.inference.
+            do_postprocess: False returns raw detections in network pixels.
+
+        Returns:
+            As GeneralizedRCNN.inference.
+        """
+        # GeneralizedRCNN calls its own _postprocess by class name, so it is not overridable.
+        results = super().inference(  # type: ignore[misc]
+            batched_inputs, detected_instances, do_postprocess=False
+        )
+        if not do_postprocess:
+            return results
+        return postprocess_batch(results, batched_inputs, self.paste_masks)
+
+
+class PixelExactPanopticInference(KnowsImageScale):
+    """A mixin over PanopticFPN: knows the scale of its images, and pastes with ``paste``.
+
+    Convention: integer corners; historical R-CNN decodes happen in original pixels.
+    """
+
+    paste_masks: PasteMasks = staticmethod(paste_masks_unchecked)
+
+    def inference(self, batched_inputs: list[dict[str, Any]], do_postprocess: bool = True) -> Any:
+        """Detect and segment, pasting masks with the chosen paste.
+
+        Args:
+            batched_inputs: as in PanopticFPN.forward.
+            do_postprocess: False returns raw detections and semantic outputs.
+
+        Returns:
+            As PanopticFPN.inference.
+        """
+        detections, semantics = super().inference(  # type: ignore[misc]
+            batched_inputs, do_postprocess=False
+        )
+        if not do_postprocess:
+            return detections, semantics
+        network_sizes = [d.image_size for d in detections]
+        processed = postprocess_batch(detections, batched_inputs, self.paste_masks)
+        for out, semantic, size in zip(processed, semantics, network_sizes, strict=True):
+            instances = out["instances"]
+            sem_seg = sem_seg_postprocess(semantic, size, *instances.image_size)
+            out["sem_seg"] = sem_seg
+            out["panoptic_seg"] = combine_semantic_and_instance_outputs(
+                instances,
+                sem_seg.argmax(dim=0),
+                self.combine_overlap_thresh,  # type: ignore[attr-defined]
+                self.combine_stuff_area_thresh,  # type: ignore[attr-defined]
+                self.combine_instances_score_thresh,  # type: ignore[attr-defined]
+            )
+        return processed

@@ -1,0 +1,45 @@
+"""Packaging of d2align."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+
+# Read as text: importing d2align would need torch and detectron2.
+VERSION = re.search(
+    r'^__version__ = "(.+)"', (ROOT / "d2align" / "__init__.py").read_text("utf-8"), re.MULTILINE
+).group(1)
+
+setup(
+    name="d2align",
+    version=VERSION,
+    description="Boundary-aware training, evaluation and analysis for Detectron2",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["d2align", "d2align.*"]),
+    package_data={"d2align": ["py.typed"]},
+    # No torch, torchvision, detectron2 or OpenCV: pip must never replace the user's own builds.
+    install_requires=[
+        "fvcore",
+        "hotcoco",
+        "hydra-core",
+        "matplotlib",
+        "numba",
+        "numpy",
+        "pycocotools>=2.0.6",
+        "tqdm",
+    ],
+    extras_require={
+        "dev": [
+            "hypothesis",
+            "mypy",
+            "opencv-python-headless",
+            "pre-commit",
+            "pytest",
+            "pytest-xdist",
+            "ruff",
+        ]
+    },
+)
