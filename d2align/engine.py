@@ -29,8 +29,6 @@ from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 from torch.nn.parallel import DistributedDataParallel
 
-import d2align.data  # registers shapes and the flips
-import d2align.modeling  # registers the components
 from d2align.config import add_d2align_config, check_d2align_config, get_factors
 from d2align.data import PixelExactDatasetMapper
 from d2align.data.shapes import SPECS

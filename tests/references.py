@@ -6,6 +6,8 @@ A signal spans [0, N]; pixel i covers [i, i + 1] and its value belongs to its ce
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -89,7 +91,9 @@ def paste_detectron1(mask: Any, box: Any, image_size: tuple[int, int]) -> np.nda
     factor = np.float32((m + 2) / m)
     half_w, half_h = (x2 - x1) * np.float32(0.5) * factor, (y2 - y1) * np.float32(0.5) * factor
     cx, cy = (x2 + x1) * np.float32(0.5), (y2 + y1) * np.float32(0.5)
-    left, top, right, bottom = (int(v) for v in (cx - half_w, cy - half_h, cx + half_w, cy + half_h))
+    left, top, right, bottom = (
+        int(v) for v in (cx - half_w, cy - half_h, cx + half_w, cy + half_h)
+    )
     resized = cv2.resize(padded, (max(right - left + 1, 1), max(bottom - top + 1, 1)))
     out = np.zeros(image_size, bool)
     for i, j in np.ndindex(*image_size):
@@ -219,3 +223,15 @@ def _assert_same(value: Any, expected: Any) -> None:
             _assert_same(v, e)
     else:
         assert value == expected
+
+
+def assert_refused_in_a_process(setup: str, calls: list[tuple[str, str]]) -> None:
+    """Check that calls which could crash or hang raise a ValueError that names the argument."""
+    lines = ["import torch", "import numpy as np", setup]
+    for call, name in calls:
+        lines += [f"print({call!r}, flush=True)", "try:", f"    {call}", "except ValueError as e:"]
+        lines += [f"    assert {name!r} in str(e), e", "else:", "    raise SystemExit('no error')"]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=40
+    )
+    assert done.returncode == 0, (done.returncode, done.stdout[-300:], done.stderr[-600:])

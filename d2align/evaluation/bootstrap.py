@@ -201,7 +201,7 @@ def images_to_resolve(delta: PairedDelta, effect: float, power: float = 0.8) -> 
         se = math.hypot(image_se, delta.base_se)
         return math.hypot(image_quantile * image_se, base_half) + NormalDist().inv_cdf(power) * se
 
-    if delta.image_se > 0 and needed(0.0, 0.0) >= abs(effect) or needed(0.0, 0.0) > abs(effect):
+    if (delta.image_se > 0 and needed(0.0, 0.0) >= abs(effect)) or needed(0.0, 0.0) > abs(effect):
         raise ValueError(
             f"effect: got {effect}, expected more than {needed(0.0, 0.0):.3g}, which the spread "
             f"of {num_bases} bases hides at any number of images; use more bases"

@@ -97,9 +97,9 @@ from d2align.geometry.rle import paste_masks_to_rle
 from d2align.geometry.roi_align import roi_align, roi_align_grid_sample, roi_align_unaligned
 
 __all__ = [
-    "Grid",
     "PIL_POLYGON_FATTENING",
     "SCALE_CLAMP",
+    "Grid",
     "affine_from_cv2",
     "affine_to_cv2",
     "align_corners_grid",

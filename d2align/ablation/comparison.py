@@ -1,0 +1,148 @@
+"""Rows of the table: the paired difference of each arm to the reference of its kind, and nulls."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from d2align.ablation.study import REFERENCE, REPORTED, Arm, Study
+from d2align.ablation.tasks import results_file
+from d2align.evaluation.bootstrap import PairedDelta, paired_bootstrap, verdict
+from d2align.evaluation.matches import MatchTable, match_detections
+
+METRICS = {"bbox": "box AP", "segm": "mask AP"}
+# What the jitter of a null draw moves each box edge by, in pixels (one standard deviation).
+_NULL_JITTER = 0.5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm's difference to its reference, in one metric."""
+
+    arm: Arm
+    metric: str
+    delta: PairedDelta
+
+    @property
+    def verdict(self) -> str:
+        """lower, higher or not resolved."""
+        return verdict(self.delta)
+
+    @property
+    def reported(self) -> str:
+        """What the article or its sources report of the historical variant."""
+        return REPORTED.get((self.arm.factor, self.arm.value), "not given")
+
+
+class Comparison:
+    """Reads a study's results and compares its arms, once per file."""
+
+    def __init__(self, study: Study, root: Path, ground_truth: str) -> None:
+        """Make a comparison.
+
+        Args:
+            study: the study.
+            root: its folder.
+            ground_truth: path of the COCO json of the test set.
+        """
+        self.study, self.root = study, root
+        dataset = json.loads(Path(ground_truth).read_text())
+        dataset["images"] = dataset["images"][: study.num_images]
+        kept = {image["id"] for image in dataset["images"]}
+        dataset["annotations"] = [a for a in dataset["annotations"] if a["image_id"] in kept]
+        self.dataset = dataset
+
+    def is_ready(self, arm: Arm) -> bool:
+        """Return whether all files that an arm's rows need are there."""
+        files = [
+            results_file(base, one)
+            for base in range(1, self.study.num_bases + 1)
+            for one in (arm, self.reference_of(arm))
+        ]
+        return all((self.root / name).exists() for name in files)
+
+    def rows(self, arm: Arm) -> list[Row]:
+        """Return an arm's difference in box AP and in mask AP.
+
+        Args:
+            arm: one that is ready.
+
+        Returns:
+            Two rows.
+        """
+        return [Row(arm, metric, self._delta(arm, metric)) for metric in METRICS]
+
+    def reference_of(self, arm: Arm) -> Arm | None:
+        """Return the arm that an arm is compared with; None is the base itself."""
+        if arm.kind == "finetune":
+            return Arm(f"{REFERENCE}_finetune", "finetune", REFERENCE, "aligned")
+        return None
+
+    def nulls(self) -> list[PairedDelta]:
+        """Compare the reference's boxes with equal random jitters of them, two by two.
+
+        Returns:
+            The differences in box AP, whose true values are 0, of ``study.num_nulls`` draws.
+        """
+        return [self._null(i) for i in range(self.study.num_nulls)]
+
+    def _null(self, index: int) -> PairedDelta:
+        sides = []
+        for side in range(2):
+            tables = []
+            for base in self._bases():
+                rng = np.random.default_rng([index, side, base])
+                results = _jittered(_boxes(str(self.root / results_file(base, None))), rng)
+                tables.append(match_detections(self.dataset, results, "bbox", areas=["all"]))
+            sides.append(tables)
+        return paired_bootstrap(*sides, num_draws=self.study.num_draws, seed=index)
+
+    def _delta(self, arm: Arm, metric: str) -> PairedDelta:
+        reference = self._tables(self.reference_of(arm), metric)
+        variant = self._tables(arm, metric)
+        return paired_bootstrap(reference, variant, num_draws=self.study.num_draws)
+
+    def _tables(self, arm: Arm | None, metric: str) -> list[MatchTable]:
+        return [self._table(results_file(base, arm), metric) for base in self._bases()]
+
+    @functools.cache  # noqa: B019  # one comparison lives as long as its tool
+    def _table(self, name: str, metric: str) -> MatchTable:
+        results = json.loads((self.root / name).read_text())
+        return match_detections(self.dataset, results, metric, areas=["all"])
+
+    def _bases(self) -> range:
+        return range(1, self.study.num_bases + 1)
+
+
+def misses(nulls: list[PairedDelta]) -> int:
+    """Return how many intervals leave out the truth, 0.
+
+    Args:
+        nulls: differences whose true value is 0.
+
+    Returns:
+        The number.
+    """
+    return sum(null.low > 0 or null.high < 0 for null in nulls)
+
+
+@functools.cache
+def _boxes(path: str) -> tuple[dict[str, Any], ...]:
+    keys = ("image_id", "category_id", "bbox", "score")
+    return tuple({k: r[k] for k in keys} for r in json.loads(Path(path).read_text()))
+
+
+def _jittered(
+    results: tuple[dict[str, Any], ...], rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    boxes = np.array([r["bbox"] for r in results]).reshape(-1, 4)
+    first, last = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    first = first + rng.normal(0, _NULL_JITTER, first.shape)
+    last = np.maximum(last + rng.normal(0, _NULL_JITTER, last.shape), first + 0.1)
+    moved = np.concatenate([first, last - first], axis=1).tolist()
+    return [{**r, "bbox": box} for r, box in zip(results, moved, strict=True)]

@@ -1,0 +1,118 @@
+"""Raw detections of one model, kept, and made into COCO results by any paste, without the model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.data import MetadataCatalog
+from detectron2.structures import Boxes, Instances
+from pycocotools import mask as coco_mask
+
+from d2align.engine import Trainer
+from d2align.geometry.boxes import xyxy_to_xywh
+from d2align.modeling import detector_postprocess
+from d2align.registry import build_paste_mask
+
+
+def detect(cfg: Any, model: Any, num_images: int, out: Path, report: Callable[[int], None]) -> None:
+    """Run a model over the test set and keep its raw detections, in network pixels, float32.
+
+    Args:
+        cfg: a config; its first test set is used.
+        model: the model, on its device.
+        num_images: how many images of the set, from its start.
+        out: the .npz file to write, whole or not at all.
+        report: called with the number of images done since the last call.
+    """
+    model.eval()
+    columns: dict[str, list[Any]] = {k: [] for k in ("boxes", "scores", "classes", "masks")}
+    images = []
+    with torch.no_grad():
+        for inputs in _first(Trainer.build_test_loader(cfg, cfg.DATASETS.TEST[0]), num_images):
+            found = model.inference(inputs, do_postprocess=False)[0].to("cpu")
+            columns["boxes"].append(found.pred_boxes.tensor.numpy())
+            columns["scores"].append(found.scores.numpy())
+            columns["classes"].append(found.pred_classes.numpy())
+            columns["masks"].append(found.pred_masks[:, 0].numpy())
+            source = inputs[0]
+            size = (source["height"], source["width"], *found.image_size)
+            images.append((source["image_id"], len(found), *size))
+            report(1)
+    arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
+    _write(out, lambda f: np.savez_compressed(f, images=np.array(images, dtype=np.int64), **arrays))
+
+
+def replay(raw: Path, dataset_name: str, paste_mask: str, out: Path) -> None:
+    """Make COCO results, boxes and masks, from raw detections by a paste.
+
+    Args:
+        raw: what ``detect`` wrote.
+        dataset_name: the data set, for its category ids.
+        paste_mask: a value of the factor paste_mask.
+        out: the JSON file to write, whole or not at all.
+    """
+    to_id = {
+        contiguous: original
+        for original, contiguous in MetadataCatalog.get(
+            dataset_name
+        ).thing_dataset_id_to_contiguous_id.items()
+    }
+    paste = build_paste_mask(paste_mask)
+    results: list[dict[str, Any]] = []
+    for image_id, size, instances in _read(raw):
+        results.extend(_coco_results(image_id, detector_postprocess(instances, *size, paste), to_id))
+    _write(out, lambda f: f.write(json.dumps(results).encode()))
+
+
+def _read(raw: Path) -> Iterator[tuple[int, tuple[int, int], Instances]]:
+    with np.load(raw) as file:
+        arrays = {name: file[name] for name in file.files}
+    start = 0
+    for image_id, count, height, width, net_height, net_width in arrays["images"].tolist():
+        part = slice(start, start + count)
+        start += count
+        instances = Instances((net_height, net_width))
+        # A copy, since postprocessing scales boxes in place.
+        instances.pred_boxes = Boxes(torch.from_numpy(arrays["boxes"][part].copy()))
+        instances.scores = torch.from_numpy(arrays["scores"][part])
+        instances.pred_classes = torch.from_numpy(arrays["classes"][part])
+        instances.pred_masks = torch.from_numpy(arrays["masks"][part])[:, None]
+        yield image_id, (height, width), instances
+
+
+def _coco_results(image_id: int, found: Instances, to_id: dict[int, int]) -> list[dict[str, Any]]:
+    boxes = xyxy_to_xywh(found.pred_boxes.tensor).tolist()
+    masks = np.asfortranarray(found.pred_masks.numpy().transpose(1, 2, 0).astype(np.uint8))
+    rles = coco_mask.encode(masks) if len(found) else []
+    return [
+        {
+            "image_id": image_id,
+            "category_id": to_id[label],
+            "bbox": box,
+            "score": score,
+            "segmentation": {"size": rle["size"], "counts": rle["counts"].decode()},
+        }
+        for label, box, score, rle in zip(
+            found.pred_classes.tolist(), boxes, found.scores.tolist(), rles, strict=True
+        )
+    ]
+
+
+def _first(loader: Any, count: int) -> Iterator[Any]:
+    for i, inputs in enumerate(loader):
+        if i == count:
+            return
+        yield inputs
+
+
+def _write(out: Path, write: Callable[[Any], Any]) -> None:
+    partial = out.with_suffix(f".{os.getpid()}.tmp")
+    with open(partial, "wb") as f:
+        write(f)
+    os.replace(partial, out)

@@ -1,0 +1,131 @@
+"""What an ablation study compares: its bases, its arms, and what the article reports of each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+REFERENCE = "reference"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to come to a set of detections, to be compared with the reference of its kind.
+
+    Attributes:
+        name: unique in a study, and the folder of its files.
+        kind: "replay" (other paste of the reference's detections), "inference" (same weights,
+            run again), "finetune" (short equal training from each base), "branch" (the last
+            part of the base's training again, from one early checkpoint).
+        factor: what it turns; "null" turns nothing and only draws other batches.
+        value: what the factor is turned to.
+        note: what a reader of the table should know.
+    """
+
+    name: str
+    kind: str
+    factor: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The size and the arms of a study.
+
+    Attributes:
+        arms: what is compared with the reference.
+        num_bases: how many trainings are shared by the arms, seeds 1, 2, ...
+        early_iterations: of a base, up to the checkpoint where branches start.
+        late_iterations: of a base and of each branch, from there on.
+        finetune_iterations: of each fine-tuned arm.
+        learning_rate: of the early part; the late part starts from it and decays to 0.
+        finetune_learning_rate: constant.
+        num_images: of the validation set.
+        num_draws: bootstrap draws over images.
+        num_nulls: independent null comparisons by which the intervals are checked.
+        opts: overrides of the config, KEY VALUE ...
+    """
+
+    arms: tuple[Arm, ...]
+    num_bases: int = 3
+    early_iterations: int = 200
+    late_iterations: int = 300
+    finetune_iterations: int = 100
+    learning_rate: float = 0.04
+    finetune_learning_rate: float = 0.01
+    num_images: int = 500
+    num_draws: int = 500
+    num_nulls: int = 20
+    opts: tuple[str, ...] = field(default=())
+
+    def settings(self) -> dict[str, Any]:
+        """Return everything that decides the trained weights and detections, as JSON types."""
+        settings = json.loads(json.dumps(asdict(self)))
+        for key in ("arms", "num_bases", "num_draws", "num_nulls"):
+            del settings[key]  # more arms or bases add to what is there
+        return settings
+
+    def key(self) -> str:
+        """Return a short name of the settings, the same for the same ones."""
+        text = json.dumps(self.settings(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+# What the article, or the source it names, reports for the *fix* of each detail, in AP.
+REPORTED = {
+    ("box_transform", "py_faster_rcnn"): "-0.4 to -0.7 box",
+    ("box_transform", "detectron1"): "0 (consistent +1)",
+    ("flip", "detectron1"): "about -0.5 mask",
+    ("flip", "index"): "not given",
+    ("anchors", "detectron1"): "0",
+    ("roi_align", "unaligned"): "0",
+    ("mask_target", "unaligned"): "not given",
+    ("paste_mask", "detectron1"): "-0.1 to -0.4 mask",
+    ("null", "other batches"): "0 (nothing turned)",
+}
+
+QUICK_ARMS = (
+    Arm("paste_mask_detectron1", "replay", "paste_mask", "detectron1", "same detections"),
+    Arm("box_transform_py_faster_rcnn", "inference", "box_transform", "py_faster_rcnn",
+        "same weights, decode turned"),
+    Arm("box_transform_detectron1", "inference", "box_transform", "detectron1",
+        "same weights, a consistent +1"),
+    Arm("flip_detectron1", "finetune", "flip", "detectron1", "equal fine-tunes"),
+    Arm("null_finetune", "finetune", "null", "other batches", "equal fine-tunes"),
+)  # fmt: skip
+FULL_ARMS = (
+    *QUICK_ARMS,
+    Arm("flip_index", "finetune", "flip", "index", "equal fine-tunes"),
+    Arm("mask_target_unaligned", "finetune", "mask_target", "unaligned", "equal fine-tunes"),
+    Arm("anchors_detectron1", "branch", "anchors", "detectron1", "branched early"),
+    Arm("roi_align_unaligned", "branch", "roi_align", "unaligned", "branched early"),
+    Arm("null_branch", "branch", "null", "other batches", "branched early"),
+)
+
+
+def quick_study(**changes: Any) -> Study:
+    """Return the study of the factors that act in inference, and the flip: minutes on two cores.
+
+    Args:
+        **changes: attributes of Study.
+
+    Returns:
+        A Study.
+    """
+    return Study(arms=QUICK_ARMS, **changes)
+
+
+def full_study(**changes: Any) -> Study:
+    """Return the study of every factor.
+
+    Args:
+        **changes: attributes of Study.
+
+    Returns:
+        A Study.
+    """
+    sizes = {"num_bases": 4, "num_draws": 1000, "num_nulls": 100}
+    return Study(arms=FULL_ARMS, **{**sizes, **changes})

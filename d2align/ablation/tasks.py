@@ -1,0 +1,191 @@
+"""The units of work of a study: each writes one file, whole or not at all, and is skipped if there."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from d2align.ablation.study import REFERENCE, Arm, Study
+
+# Seconds of one core, roughly: they set the progress bar's pace, nothing else.
+ITERATION_COST = 0.30
+IMAGE_COST = 0.035
+_NULL_SEED = 1000
+
+
+@dataclass(frozen=True)
+class Task:
+    """One file to make, and the files that it is made from.
+
+    Attributes:
+        kind: "early", "late", "finetune", "detect" or "replay".
+        base: seed of the base.
+        arm: the arm, or None for the reference.
+        out: the file, relative to the study's folder.
+        needs: files that must be there before.
+        units: work, in iterations or images.
+    """
+
+    kind: str
+    base: int
+    arm: Arm | None
+    out: str
+    needs: tuple[str, ...]
+    units: int
+
+    @property
+    def cost(self) -> float:
+        """The work in rough seconds of one core."""
+        per_unit = {"detect": IMAGE_COST, "replay": IMAGE_COST / 4}
+        return self.units * per_unit.get(self.kind, ITERATION_COST)
+
+
+def plan(study: Study) -> list[Task]:
+    """Return the tasks of a study, in the order in which they should start.
+
+    Args:
+        study: what to compare.
+
+    Returns:
+        Tasks; each one's needs are made by tasks before it.
+    """
+    by_base = [_plan_base(study, base) for base in range(1, study.num_bases + 1)]
+    # Base trainings two at a time, then their cheap arms, so that first rows come early.
+    trainings = [t for tasks in by_base for t in tasks if t.kind in ("early", "late")]
+    rest = [t for tasks in by_base for t in tasks if t not in trainings]
+    cheap = [t for t in rest if _is_cheap(t)]
+    return trainings + cheap + [t for t in rest if t not in cheap]
+
+
+def _is_cheap(task: Task) -> bool:
+    return task.arm is None or task.arm.kind in ("replay", "inference")
+
+
+def _plan_base(study: Study, base: int) -> list[Task]:
+    early, final = f"base{base}/early.pth", f"base{base}/final.pth"
+    tasks = [
+        Task("early", base, None, early, (), study.early_iterations),
+        Task("late", base, None, final, (early,), study.late_iterations),
+    ]
+    tasks += _plan_detections(study, base, None, final, "aligned")
+    finetuned = any(a.kind == "finetune" for a in study.arms)
+    arms = [Arm(f"{REFERENCE}_finetune", "finetune", REFERENCE, "aligned")] if finetuned else []
+    for arm in [*arms, *study.arms]:
+        tasks += _plan_arm(study, base, arm, early, final)
+    return tasks
+
+
+def _plan_arm(study: Study, base: int, arm: Arm, early: str, final: str) -> list[Task]:
+    if arm.kind == "replay":
+        raw = raw_file(base, None)
+        out = results_file(base, arm)
+        return [Task("replay", base, arm, out, (raw,), study.num_images)]
+    if arm.kind == "inference":
+        return _plan_detections(study, base, arm, final, "aligned")
+    weights = f"base{base}/{arm.name}.pth"
+    if arm.kind == "branch":
+        training = Task("late", base, arm, weights, (early,), study.late_iterations)
+    else:
+        training = Task("finetune", base, arm, weights, (final,), study.finetune_iterations)
+    return [training, *_plan_detections(study, base, arm, weights, "aligned")]
+
+
+def _plan_detections(
+    study: Study, base: int, arm: Arm | None, weights: str, paste: str
+) -> list[Task]:
+    raw = raw_file(base, arm)
+    return [
+        Task("detect", base, arm, raw, (weights,), study.num_images),
+        Task("replay", base, arm, results_file(base, arm), (raw,), study.num_images),
+    ]
+
+
+def raw_file(base: int, arm: Arm | None) -> str:
+    """Return the file of an arm's raw detections; None is the reference."""
+    return f"base{base}/{arm.name if arm else REFERENCE}.npz"
+
+
+def results_file(base: int, arm: Arm | None) -> str:
+    """Return the file of an arm's COCO results; None is the reference."""
+    return f"base{base}/{arm.name if arm else REFERENCE}.json"
+
+
+def run_task(
+    task: Task, study: Study, config_file: str, root: str, report: Callable[[int], None]
+) -> None:
+    """Carry out one task.
+
+    Args:
+        task: what to make.
+        study: its study.
+        config_file: the aligned config.
+        root: the study's folder.
+        report: called with the units done since the last call.
+    """
+    logging.disable(logging.INFO)
+    warnings.filterwarnings("ignore", module="torch")  # Detectron2 v0.5 on today's torch
+    import torch
+
+    from d2align.ablation.replay import replay
+    from d2align.engine import load_config
+
+    torch.set_num_threads(1)
+    folder = Path(root)
+    out = folder / task.out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    cfg = load_config(config_file, list(study.opts))
+    if task.kind == "replay":
+        replaying = task.arm is not None and task.arm.kind == "replay"
+        paste = task.arm.value if replaying else "aligned"  # type: ignore[union-attr]
+        replay(folder / task.needs[0], cfg.DATASETS.TEST[0], paste, out)
+        report(task.units)
+    elif task.kind == "detect":
+        _detect(task, cfg, folder, out, report)
+    else:
+        _train(task, study, cfg, folder, out, report)
+
+
+def _train(
+    task: Task, study: Study, cfg: Any, folder: Path, out: Path, report: Callable[[int], None]
+) -> None:
+    from d2align.ablation.training import train_arm
+
+    _turn(cfg, task.arm)
+    cfg.SOLVER.MAX_ITER = task.units
+    cfg.SOLVER.STEPS = ()
+    cfg.SOLVER.BASE_LR = study.learning_rate
+    cfg.SOLVER.LR_SCHEDULER_NAME = "WarmupMultiStepLR"
+    if task.kind == "late":
+        cfg.SOLVER.LR_SCHEDULER_NAME = "WarmupCosineLR"
+        cfg.SOLVER.WARMUP_ITERS = 0
+    if task.kind == "finetune":
+        cfg.SOLVER.BASE_LR = study.finetune_learning_rate
+        cfg.SOLVER.WARMUP_ITERS = 0
+    seed = task.base
+    if task.arm is not None and task.arm.factor == "null":
+        seed += _NULL_SEED
+    weights = folder / task.needs[0] if task.needs else None
+    train_arm(cfg, seed, weights, out, report)
+
+
+def _detect(task: Task, cfg: Any, folder: Path, out: Path, report: Callable[[int], None]) -> None:
+    from d2align.ablation.replay import detect
+    from d2align.ablation.training import load_weights
+    from d2align.engine import Trainer
+
+    _turn(cfg, task.arm)
+    model = Trainer.build_model(cfg)
+    load_weights(model, folder / task.needs[0])
+    detect(cfg, model, task.units, out, report)
+
+
+def _turn(cfg: Any, arm: Arm | None) -> None:
+    from d2align.config import FACTORS, check_d2align_config, set_factor
+
+    if arm is not None and arm.factor in FACTORS:
+        set_factor(cfg, arm.factor, arm.value)
+        check_d2align_config(cfg)
