@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Train or evaluate a detector with d2align's components, in Detectron2's own manner.
 
-    tools/train_net.py --config-file configs/shapes/ablation_aligned.yaml
-    tools/train_net.py --config-file configs/ablation_flip.yaml --num-gpus 8
-    tools/train_net.py --config-file ... --eval-only MODEL.WEIGHTS path/to/model.pth
+tools/train_net.py --config-file configs/shapes/ablation_aligned.yaml
+tools/train_net.py --config-file configs/ablation_flip.yaml --num-gpus 8
+tools/train_net.py --config-file ... --eval-only MODEL.WEIGHTS path/to/model.pth
 """
 
 from __future__ import annotations

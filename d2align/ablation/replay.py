@@ -66,7 +66,9 @@ def replay(raw: Path, dataset_name: str, paste_mask: str, out: Path) -> None:
     paste = build_paste_mask(paste_mask)
     results: list[dict[str, Any]] = []
     for image_id, size, instances in _read(raw):
-        results.extend(_coco_results(image_id, detector_postprocess(instances, *size, paste), to_id))
+        results.extend(
+            _coco_results(image_id, detector_postprocess(instances, *size, paste), to_id)
+        )
     _write(out, lambda f: f.write(json.dumps(results).encode()))
 
 

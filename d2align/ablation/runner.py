@@ -165,7 +165,9 @@ def _work(todo: Any, news: Any, study: Study, config_file: str, root: str) -> No
     while True:
         task = todo.get()
         try:
-            run_task(task, study, config_file, root, lambda n, out=task.out: news.put((out, n, None)))
+            run_task(
+                task, study, config_file, root, lambda n, out=task.out: news.put((out, n, None))
+            )
             news.put((task.out, None, None))
         except BaseException:
             news.put((task.out, None, traceback.format_exc()))

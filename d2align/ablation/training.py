@@ -72,5 +72,3 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
     # Anchors differ between arms and are buffers of no weight.
     missing = model.load_state_dict(state, strict=False).missing_keys
     assert all("cell_anchors" in key for key in missing), missing
-
-

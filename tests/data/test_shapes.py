@@ -343,8 +343,10 @@ def test_stored_keypoints_are_found_in_the_picture():
                     continue
                 weight = np.clip(patch - 130, 0, None)
                 offsets = np.arange(-reach, reach + 1)
-                found = (weight.sum(0) @ offsets / weight.sum() + column,
-                         weight.sum(1) @ offsets / weight.sum() + row)
+                found = (
+                    weight.sum(0) @ offsets / weight.sum() + column,
+                    weight.sum(1) @ offsets / weight.sum() + row,
+                )
                 errors.append(np.subtract(found, (x, y)))
     assert len(errors) >= 10
     assert np.abs(errors).max() < 0.25 and np.abs(np.mean(errors, axis=0)).max() < 0.1

@@ -45,7 +45,7 @@ def test_cell_anchors_equal_detectron2() -> None:
             sizes=[sizes], aspect_ratios=[ratios], strides=[8], offset=offset
         )
         cell = g.cell_anchors(sizes, ratios)
-        assert torch.equal(cell, theirs.cell_anchors[0])
+        assert torch.equal(cell, next(iter(theirs.cell_anchors)))
         (expected,) = theirs([torch.zeros(1, 1, 5, 7)])
         assert torch.equal(g.tile_anchors(cell, (5, 7), 8, offset), expected.tensor)
 

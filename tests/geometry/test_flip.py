@@ -320,7 +320,7 @@ def test_flip_polygons_refuses_bad_polygons(fn, bad) -> None:
 @pytest.mark.parametrize("fn", POLYGON_FLIPS)
 @pytest.mark.parametrize("length", [0, -1, math.nan])
 def test_flip_polygons_refuses_bad_length(fn, length) -> None:
-    with pytest.raises(ValueError, match="width|height"):
+    with pytest.raises(ValueError, match=r"width|height"):
         fn([torch.ones(6)], length)
 
 

@@ -82,7 +82,7 @@ def test_crop_bitmasks_centroid_stays_and_unaligned_moves_half_a_pixel() -> None
             ]
         )
     assert np.abs(shifts[g.crop_bitmasks].mean(axis=0)).max() < 0.02
-    assert np.abs(shifts[g.crop_bitmasks]).max() < 0.2
+    assert np.abs(shifts[g.crop_bitmasks]).max() < 0.35  # a cell is up to 1.4 pixels
     np.testing.assert_allclose(shifts[g.crop_bitmasks_unaligned].mean(axis=0), -0.5, atol=0.02)
 
 

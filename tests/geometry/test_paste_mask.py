@@ -87,14 +87,13 @@ def test_paste_masks_equals_reference() -> None:
 def test_paste_masks_equals_detectron2_bit_for_bit(threshold) -> None:
     from detectron2.layers.mask_ops import paste_masks_in_image
 
-    boxes, masks = boxes_in_and_out(600, seed=2), random_masks(600)
+    boxes, masks = boxes_in_and_out(1500, seed=2), random_masks(1500)
     ours = g.paste_masks(masks, boxes, SIZE, threshold)
     # Detectron2 raises on a box more than a pixel outside the image; nothing is there to paste.
     h, w = SIZE
-    near = (boxes[:, 0] < w + 1) & (boxes[:, 1] < h + 1) & (boxes[:, 2:] > -1).all(dim=1)
-    near &= (boxes[:, :2].floor() - 1 <= boxes.new_tensor([w, h])).all(dim=1)
+    near = (boxes[:, :2].floor() - 1 <= boxes.new_tensor([w, h])).all(dim=1)
     near &= (boxes[:, 2:].ceil() + 1 >= 0).all(dim=1)
-    assert 200 < near.sum() < 600
+    assert 300 < near.sum() < len(boxes)
     assert torch.equal(ours[near], paste_masks_in_image(masks[near], boxes[near], SIZE, threshold))
     assert not ours[~near].any()
 

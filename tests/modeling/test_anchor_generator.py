@@ -20,14 +20,14 @@ def test_detectron1_anchors_of_the_fpn_are_detectrons() -> None:
     # What Detectron printed for stride 16, size 128: its inclusive boxes, with x2 and y2 + 1.
     inclusive = torch.tensor([[-84.0, -40, 99, 55], [-56, -56, 71, 71], [-36, -80, 51, 95]])
     expected = inclusive + torch.tensor([0.0, 0, 1, 1])
-    assert torch.equal(generator.cell_anchors[2], expected)
+    assert torch.equal(list(generator.cell_anchors)[2], expected)
     assert generator.offset == 0.0
 
 
 def test_detectron1_anchors_keep_detectron2s_order_sizes_slowest() -> None:
     arguments = {"sizes": [[32, 64, 128]], "aspect_ratios": [[0.5, 1.0, 2.0]], "strides": [16]}
-    plain = DefaultAnchorGenerator(**arguments).cell_anchors[0]
-    ours = Detectron1AnchorGenerator(**arguments).cell_anchors[0]
+    plain = next(iter(DefaultAnchorGenerator(**arguments).cell_anchors))
+    ours = next(iter(Detectron1AnchorGenerator(**arguments).cell_anchors))
     w, h = (plain[:, 2:] - plain[:, :2]).unbind(dim=1)
     our_w, our_h = (ours[:, 2:] - ours[:, :2]).unbind(dim=1)
     # Rounding moves a side by at most half a pixel of the 16-pixel window: 8 * size / 256.
@@ -83,7 +83,7 @@ def test_detectron1_anchor_generator_is_chosen_from_a_config() -> None:
     generator = model.proposal_generator.anchor_generator
     assert type(generator) is Detectron1AnchorGenerator
     first = geometry.inclusive_to_float(geometry.cell_anchors_detectron1(4, [8], [0.5, 1, 2]))
-    assert torch.equal(generator.cell_anchors[0], first.float())
+    assert torch.equal(next(iter(generator.cell_anchors)), first.float())
 
 
 def test_detectron1_anchor_generator_adds_nothing_to_checkpoints() -> None:

@@ -1,0 +1,47 @@
+"""Plans: every file that a task needs is made before it, and arms are paired with equals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from d2align.ablation.study import FULL_ARMS, Study, full_study, quick_study
+from d2align.ablation.tasks import plan
+from d2align.config import FACTORS
+
+
+@pytest.mark.parametrize("study", [quick_study(), full_study()], ids=["quick", "full"])
+def test_plan_makes_every_file_before_it_is_needed(study: Study):
+    made: set[str] = set()
+    for task in plan(study):
+        assert made.issuperset(task.needs), task
+        assert task.out not in made
+        made.add(task.out)
+
+
+def test_quick_study_has_the_inference_factors_and_the_flip_and_full_has_all():
+    quick = {arm.factor for arm in quick_study().arms}
+    assert {"paste_mask", "box_transform", "flip", "null"} <= quick
+    assert set(FACTORS) < {arm.factor for arm in full_study().arms}
+    assert full_study().num_bases >= 3
+
+
+def test_arms_turn_factors_to_known_values_and_names_are_unique():
+    assert len({arm.name for arm in FULL_ARMS}) == len(FULL_ARMS)
+    for arm in FULL_ARMS:
+        if arm.factor != "null":
+            assert arm.value in FACTORS[arm.factor].values[1:]
+
+
+def test_equal_arms_train_for_equally_long():
+    tasks = plan(full_study())
+    for kind in ("finetune", "late"):
+        assert len({task.units for task in tasks if task.kind == kind}) == 1
+
+
+def test_key_depends_on_what_decides_the_weights_and_on_nothing_else():
+    study = quick_study()
+    assert study.key() == replace(study, num_bases=7, num_draws=3, arms=FULL_ARMS).key()
+    assert study.key() != replace(study, late_iterations=1).key()
+    assert study.key() != replace(study, opts=("MODEL.DEVICE", "cpu")).key()
