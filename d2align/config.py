@@ -169,13 +169,13 @@ def check_d2align_config(cfg: Any) -> None:
     for factor in FACTORS.values():
         if factor.keys[0].startswith("D2ALIGN."):
             _check_choice(factor.keys[0], factor.get(cfg), factor.values)
-    if cfg.D2ALIGN.MASK_TARGET != "aligned" and cfg.MODEL.MASK_ON:
-        if cfg.INPUT.MASK_FORMAT != "bitmask":
-            raise ValueError(
-                f"D2ALIGN.MASK_TARGET: got {cfg.D2ALIGN.MASK_TARGET!r} with INPUT.MASK_FORMAT "
-                f"{cfg.INPUT.MASK_FORMAT!r}, expected INPUT.MASK_FORMAT 'bitmask': it is bitmasks "
-                "that are cropped by RoIAlign"
-            )
+    crops = cfg.D2ALIGN.MASK_TARGET != "aligned" and cfg.MODEL.MASK_ON
+    if crops and cfg.INPUT.MASK_FORMAT != "bitmask":
+        raise ValueError(
+            f"D2ALIGN.MASK_TARGET: got {cfg.D2ALIGN.MASK_TARGET!r} with INPUT.MASK_FORMAT "
+            f"{cfg.INPUT.MASK_FORMAT!r}, expected INPUT.MASK_FORMAT 'bitmask': it is bitmasks that "
+            "are cropped by RoIAlign"
+        )
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

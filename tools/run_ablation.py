@@ -28,7 +28,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("--full", action="store_true", help="every factor, four bases")
     parser.add_argument("--bases", type=int, help="how many shared trainings")
-    parser.add_argument("--iterations", type=int, help="of each base (default 500)")
+    parser.add_argument("--iterations", type=int, help="of each base (default 600)")
     parser.add_argument("--finetune-iterations", type=int, help="of each fine-tune")
     parser.add_argument("--images", type=int, help="of the validation set (default 500)")
     parser.add_argument("--output", type=Path, help="folder (default output/ablation-<settings>)")

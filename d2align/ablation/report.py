@@ -104,8 +104,8 @@ def _footnotes(
     if nulls:
         expected = (1 - nulls[0].confidence) * len(nulls)
         notes.append(
-            f"Nulls: of {len(nulls)} comparisons of equal random jitters, {misses(nulls)} intervals "
-            f"leave out 0; {expected:.0f} are expected at {nulls[0].confidence:.0%}."
+            f"Nulls: of {len(nulls)} comparisons of equal random jitters, {misses(nulls)} "
+            f"intervals leave out 0; {expected:.0f} are expected at {nulls[0].confidence:.0%}."
         )
     return notes
 

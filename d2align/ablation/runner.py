@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import multiprocessing
 import os
@@ -161,13 +162,16 @@ class _Pool:
         )
 
 
+def _report(news: Any, out: str, units: int) -> None:
+    news.put((out, units, None))
+
+
 def _work(todo: Any, news: Any, study: Study, config_file: str, root: str) -> None:
     while True:
         task = todo.get()
         try:
-            run_task(
-                task, study, config_file, root, lambda n, out=task.out: news.put((out, n, None))
-            )
+            report = functools.partial(_report, news, task.out)
+            run_task(task, study, config_file, root, report)
             news.put((task.out, None, None))
         except BaseException:
             news.put((task.out, None, traceback.format_exc()))

@@ -51,11 +51,11 @@ class Study:
 
     arms: tuple[Arm, ...]
     num_bases: int = 3
-    early_iterations: int = 200
-    late_iterations: int = 300
+    early_iterations: int = 240
+    late_iterations: int = 360
     finetune_iterations: int = 100
-    learning_rate: float = 0.04
-    finetune_learning_rate: float = 0.01
+    learning_rate: float = 0.002
+    finetune_learning_rate: float = 0.0005
     num_images: int = 500
     num_draws: int = 500
     num_nulls: int = 20

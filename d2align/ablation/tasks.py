@@ -1,4 +1,4 @@
-"""The units of work of a study: each writes one file, whole or not at all, and is skipped if there."""
+"""The units of work of a study: each writes one file whole, and is skipped if it is there."""
 
 from __future__ import annotations
 

@@ -16,15 +16,18 @@ R = TypeVar("R")
 
 
 def accepts_numpy(fn: Callable[P, R]) -> Callable[P, R]:
-    """Let a tensor function take NumPy arrays too and answer in the same kind."""
+    """Let a tensor function take NumPy arrays too; it answers in the kind of its first argument."""
+    name = fn.__code__.co_varnames[0]
 
     @functools.wraps(fn)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        if not any(isinstance(a, np.ndarray) for a in (*args, *kwargs.values())):
-            return fn(*args, **kwargs)
+        first = args[0] if args else kwargs.get(name)
+        if not isinstance(first, Tensor | np.ndarray):
+            raise fail(name, describe(first), "a tensor or a NumPy array")
         as_tensor = [_from_numpy(a) for a in args]
         as_tensor_kw = {k: _from_numpy(a) for k, a in kwargs.items()}
-        return _to_numpy(fn(*as_tensor, **as_tensor_kw))  # type: ignore[no-any-return]
+        out = fn(*as_tensor, **as_tensor_kw)
+        return out if isinstance(first, Tensor) else _to_numpy(out)
 
     return wrapper
 
@@ -74,29 +77,45 @@ def check_finite(name: str, value: Tensor) -> None:
         raise fail(name, f"a non-finite value in row {row}: {value[row].tolist()}", "finite values")
 
 
-def check_boxes(name: str, boxes: object, *, min_size: float | None = 0.0) -> None:
-    """Refuse what is not (N, 4) finite floating XYXY boxes with x2 - x1 and y2 - y1 >= min_size.
+def check_columns(name: str, value: object, columns: int) -> None:
+    """Refuse anything but a tensor of shape (N, columns)."""
+    check_tensor(name, value, 2, f"a tensor of shape (N, {columns})")
+    assert isinstance(value, Tensor)
+    if value.shape[1] != columns:
+        raise fail(name, describe(value), f"shape (N, {columns})")
 
-    ``min_size`` None accepts inverted boxes; the smallest positive float excludes zero sizes.
+
+def check_boxes(name: str, boxes: object, *, least: float | None = 0.0) -> None:
+    """Refuse what is not (N, 4) finite floating XYXY boxes with sides of at least ``least``.
+
+    ``least`` None accepts inverted boxes.
     """
-    check_tensor(name, boxes, 2, "a tensor of shape (N, 4), XYXY boxes")
+    check_columns(name, boxes, 4)
     assert isinstance(boxes, Tensor)
-    if boxes.shape[1] != 4:
-        raise fail(name, describe(boxes), "shape (N, 4), XYXY boxes")
     check_floating(name, boxes)
     check_finite(name, boxes)
-    if min_size is None or len(boxes) == 0:
-        return
-    sizes = boxes.detach()[:, 2:] - boxes.detach()[:, :2]
-    bad = (sizes < min_size).any(dim=1)
+    if least is not None:
+        _check_sides(name, boxes, least, torch.lt, "at least")
+
+
+def check_boxes_above(name: str, boxes: object, limit: float) -> None:
+    """Refuse what is not (N, 4) finite floating XYXY boxes with sides above ``limit``."""
+    check_boxes(name, boxes, least=None)
+    assert isinstance(boxes, Tensor)
+    _check_sides(name, boxes, limit, torch.le, "above")
+
+
+def _check_sides(
+    name: str, boxes: Tensor, limit: float, is_bad: Callable[..., Tensor], words: str
+) -> None:
+    boxes = boxes.detach()
+    sides = boxes[:, 2:] - boxes[:, :2]
+    bad = is_bad(sides, limit).any(dim=1)
     if bad.any():
         row = int(bad.nonzero()[0, 0])
-        kind = "inverted" if bool((sizes[row] < min(min_size, 0.0)).any()) else "too small"
-        raise fail(
-            name,
-            f"an {kind} box in row {row}: {boxes[row].tolist()}".replace("an too", "a too"),
-            f"x2 - x1 and y2 - y1 of at least {min_size:g}",
-        )
+        kind = "an inverted box" if bool((sides[row] < min(limit, 0.0)).any()) else "a small box"
+        got = f"{kind} in row {row}: {boxes[row].tolist()}"
+        raise fail(name, got, f"x2 - x1 and y2 - y1 {words} {limit:g}")
 
 
 def check_same_length(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
@@ -110,7 +129,7 @@ def check_image_size(name: str, size: Sequence[int]) -> tuple[int, int]:
     try:
         h, w = (int(s) for s in size)
         exact = all(int(s) == s for s in size)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise fail(name, repr(size), "two integers (h, w)") from None
     if not exact or h < 1 or w < 1:
         raise fail(name, f"{tuple(size)}", "(h, w) in whole pixels, each at least 1")
@@ -123,6 +142,12 @@ def check_weights(weights: Sequence[float]) -> tuple[float, float, float, float]
     if len(values) != 4 or not all(math.isfinite(w) and w > 0 for w in values):
         raise fail("weights", f"{tuple(weights)}", "four positive numbers (wx, wy, ww, wh)")
     return values
+
+
+def check_whole(name: str, value: object) -> None:
+    """Refuse anything but a whole number of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise fail(name, describe(value), "a whole number of at least 1")
 
 
 def check_length(name: str, value: float) -> None:

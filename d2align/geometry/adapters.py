@@ -16,9 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from d2align.geometry._checks import accepts_numpy, check_image_size, describe, fail
+from d2align.geometry._checks import (
+    accepts_numpy,
+    check_image_size,
+    check_whole,
+    describe,
+    fail,
+)
 
-# How far PIL.ImageDraw.polygon's outline lies outside the polygon it is given, in pixels.
+# About how far PIL.ImageDraw.polygon draws beyond the polygon it is given, in pixels.
 PIL_POLYGON_FATTENING = 0.5
 
 
@@ -38,7 +44,8 @@ def coords_from_cv2_contour(contour: Tensor) -> Tensor:
     Raises:
         ValueError: the last dimension is not 2.
     """
-    if contour.shape[-1] != 2:
+    flat = contour.dim() == 2 or (contour.dim() == 3 and contour.shape[1] == 1)
+    if not flat or contour.shape[-1] != 2:
         raise fail("contour", describe(contour), "shape (P, 1, 2) or (P, 2)")
     return contour.reshape(-1, 2) + 0.5
 
@@ -120,8 +127,8 @@ def coords_to_coco_keypoints(keypoints: Tensor) -> Tensor:
 def draw_polygon_pil(polygon: Sequence[float], image_size: Sequence[int], upsample: int = 8) -> Any:
     """Draw a polygon with PIL without its fattening, by drawing it larger and averaging.
 
-    Convention: integer corners; PIL's outline lies 0.5 pixel outside the polygon, here
-    0.5 / upsample pixel.
+    Convention: integer corners; PIL's outline lies about 0.5 pixel outside the polygon, here
+    about 0.5 / upsample pixel.
 
     Args:
         polygon: flat x0, y0, x1, y1, ..., pixels.
@@ -140,8 +147,9 @@ def draw_polygon_pil(polygon: Sequence[float], image_size: Sequence[int], upsamp
     points = np.asarray(polygon, dtype=np.float64)
     if points.ndim != 1 or len(points) < 6 or len(points) % 2:
         raise fail("polygon", describe(polygon), "a flat sequence of at least 3 points x, y")
-    if upsample < 1:
-        raise fail("upsample", upsample, "a whole number of at least 1")
+    if not np.isfinite(points).all():
+        raise fail("polygon", "a point that is not finite", "finite coordinates")
+    check_whole("upsample", upsample)
     canvas = Image.new("L", (w * upsample, h * upsample))
     ImageDraw.Draw(canvas).polygon((points * upsample).tolist(), outline=1, fill=1)
     cells = np.asarray(canvas).reshape(h, upsample, w, upsample)
@@ -156,7 +164,7 @@ def _split_affine(matrix: Any) -> tuple[Any, Any]:
 
 
 def _shift_keypoints(keypoints: Tensor, offset: float) -> Tensor:
-    if keypoints.shape[-1] != 3:
+    if keypoints.dim() < 2 or keypoints.shape[-1] != 3:
         raise fail("keypoints", describe(keypoints), "shape (..., K, 3)")
     xy = keypoints[..., :2]
     labelled = keypoints[..., 2:] > 0

@@ -35,7 +35,7 @@ def cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tens
             w = math.sqrt(size**2 / ratio)
             h = ratio * w
             anchors.append([-w / 2, -h / 2, w / 2, h / 2])
-    return torch.tensor(anchors)
+    return torch.tensor(anchors, dtype=torch.float32)
 
 
 def cell_anchors_detectron1(
@@ -44,7 +44,8 @@ def cell_anchors_detectron1(
     """Return the anchors of one cell as Detectron enumerated them, in whole pixels.
 
     Convention: inclusive indices around the window (0, 0, stride - 1, stride - 1); the ratio is
-    rounded on that window before scaling, so areas are off by up to 12.5 %.
+    rounded on that window before scaling, so areas are off, for ratios of 0.5 to 2 by up to
+    12.5 % from stride 4 on, and more below.
 
     Args:
         stride: side of the cell, pixels, positive.
@@ -95,7 +96,7 @@ def tile_anchors(
     Raises:
         ValueError: a wrong shape, a grid of no cells, or an offset outside [0, 1).
     """
-    check_boxes("anchors", anchors, min_size=None)
+    check_boxes("anchors", anchors, least=None)
     h, w = check_image_size("grid_size", grid_size)
     if not 0.0 <= offset < 1.0:
         raise fail("offset", offset, "a part of a stride in [0, 1)")

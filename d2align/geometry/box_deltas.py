@@ -16,6 +16,7 @@ from torch import Tensor
 from d2align.geometry._checks import (
     accepts_numpy,
     check_boxes,
+    check_boxes_above,
     check_finite,
     check_floating,
     check_same_length,
@@ -28,7 +29,6 @@ from d2align.geometry._checks import (
 # A 16-pixel anchor may grow into a 1000-pixel box, and no further.
 SCALE_CLAMP = math.log(1000.0 / 16)
 _UNIT_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
-_TINY = 1e-300  # excludes zero without excluding any positive float
 
 
 @accepts_numpy
@@ -51,7 +51,7 @@ def get_deltas(
         ValueError: a box is NaN, inverted or of zero size, or a shape or dtype is wrong.
     """
     weights = check_weights(weights)
-    _check_pair(src_boxes, target_boxes, _TINY)
+    _check_pair(src_boxes, target_boxes, 0.0)
     return get_deltas_unchecked(src_boxes, target_boxes, weights)
 
 
@@ -79,7 +79,7 @@ def apply_deltas(
         ValueError: a value is NaN, a box inverted, or a shape or dtype is wrong.
     """
     weights = check_weights(weights)
-    _check_decode(deltas, boxes, 0.0)
+    _check_decode(deltas, boxes, 0.0, scale_clamp)
     return apply_deltas_unchecked(deltas, boxes, weights, scale_clamp)
 
 
@@ -106,7 +106,7 @@ def get_deltas_detectron1(
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (bbox_transform_inv).
     """
     weights = check_weights(weights)
-    _check_pair(src_boxes, target_boxes, -1.0 + 1e-6)
+    _check_pair(src_boxes, target_boxes, -1.0)
     return get_deltas_detectron1_unchecked(src_boxes, target_boxes, weights)
 
 
@@ -138,7 +138,7 @@ def apply_deltas_detectron1(
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (bbox_transform).
     """
     weights = check_weights(weights)
-    _check_decode(deltas, boxes, -1.0)
+    _check_decode(deltas, boxes, -1.0, scale_clamp)
     return apply_deltas_detectron1_unchecked(deltas, boxes, weights, scale_clamp)
 
 
@@ -196,7 +196,7 @@ def apply_deltas_py_faster_rcnn(
     Source: rbgirshick/py-faster-rcnn, lib/fast_rcnn/bbox_transform.py (bbox_transform_inv).
     """
     weights = check_weights(weights)
-    _check_decode(deltas, boxes, -1.0)
+    _check_decode(deltas, boxes, -1.0, scale_clamp)
     return apply_deltas_py_faster_rcnn_unchecked(deltas, boxes, weights, scale_clamp)
 
 
@@ -273,17 +273,19 @@ def _widths_and_centers(boxes: Tensor, extra: float) -> tuple[Tensor, Tensor, Te
     return w, h, boxes[:, 0] + 0.5 * w, boxes[:, 1] + 0.5 * h
 
 
-def _check_pair(src_boxes: Tensor, target_boxes: Tensor, min_size: float) -> None:
-    check_boxes("src_boxes", src_boxes, min_size=min_size)
-    check_boxes("target_boxes", target_boxes, min_size=min_size)
+def _check_pair(src_boxes: Tensor, target_boxes: Tensor, limit: float) -> None:
+    check_boxes_above("src_boxes", src_boxes, limit)
+    check_boxes_above("target_boxes", target_boxes, limit)
     check_same_length("src_boxes", src_boxes, "target_boxes", target_boxes)
 
 
-def _check_decode(deltas: Tensor, boxes: Tensor, min_size: float) -> None:
+def _check_decode(deltas: Tensor, boxes: Tensor, least: float, scale_clamp: float) -> None:
+    if math.isnan(scale_clamp):
+        raise fail("scale_clamp", scale_clamp, "a natural logarithm, or infinity for none")
     check_tensor("deltas", deltas, 2, "a tensor of shape (N, 4k)")
     if deltas.shape[1] % 4 or deltas.shape[1] == 0:
         raise fail("deltas", describe(deltas), "shape (N, 4k), k at least 1")
     check_floating("deltas", deltas)
     check_finite("deltas", deltas)
-    check_boxes("boxes", boxes, min_size=min_size)
+    check_boxes("boxes", boxes, least=least)
     check_same_length("deltas", deltas, "boxes", boxes)

@@ -6,12 +6,21 @@ last pixel, so its width is x2 - x1 + 1. They are different things: convert at t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from d2align.geometry._checks import accepts_numpy, check_boxes, check_image_size, check_tensor
+from d2align.geometry._checks import (
+    accepts_numpy,
+    check_boxes,
+    check_columns,
+    check_image_size,
+    check_tensor,
+    describe,
+    fail,
+)
 
 
 @accepts_numpy
@@ -25,7 +34,11 @@ def box_sizes(boxes: Tensor) -> Tensor:
 
     Returns:
         (N, 2) widths and heights, pixels.
+
+    Raises:
+        ValueError: the shape is not (N, 4).
     """
+    check_columns("boxes", boxes, 4)
     return boxes[:, 2:4] - boxes[:, 0:2]
 
 
@@ -41,9 +54,13 @@ def box_sizes_detectron1(boxes: Tensor) -> Tensor:
     Returns:
         (N, 2) widths and heights, pixels.
 
+    Raises:
+        ValueError: the shape is not (N, 4).
+
     Differs from: box_sizes by +1.
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (boxes_area, filter_small_boxes).
     """
+    check_columns("boxes", boxes, 4)
     return boxes[:, 2:4] - boxes[:, 0:2] + 1
 
 
@@ -58,6 +75,9 @@ def box_areas(boxes: Tensor) -> Tensor:
 
     Returns:
         (N,) square pixels.
+
+    Raises:
+        ValueError: the shape is not (N, 4).
     """
     return box_sizes(boxes).prod(dim=1)
 
@@ -73,6 +93,9 @@ def box_areas_detectron1(boxes: Tensor) -> Tensor:
 
     Returns:
         (N,) square pixels.
+
+    Raises:
+        ValueError: the shape is not (N, 4).
 
     Differs from: box_areas by the +1 on each side.
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (boxes_area).
@@ -125,6 +148,9 @@ def clip_boxes_detectron1(boxes: Tensor, image_size: Sequence[int]) -> Tensor:
 
 
 def _clip(boxes: Tensor, y_max: float, x_max: float) -> Tensor:
+    check_tensor("boxes", boxes, 2, "a tensor of shape (N, 4k)")
+    if boxes.shape[1] == 0 or boxes.shape[1] % 4:
+        raise fail("boxes", describe(boxes), "shape (N, 4k), k at least 1")
     limits = boxes.new_tensor([x_max, y_max]).repeat(boxes.shape[1] // 2)
     return torch.minimum(boxes.clamp(min=0), limits)
 
@@ -169,8 +195,8 @@ def box_iou_detectron1(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     Differs from: box_iou by +1 on every width and height.
     Source: facebookresearch/Detectron, detectron/utils/cython_bbox.pyx (bbox_overlaps).
     """
-    check_boxes("boxes1", boxes1, min_size=-1.0)
-    check_boxes("boxes2", boxes2, min_size=-1.0)
+    check_boxes("boxes1", boxes1, least=-1.0)
+    check_boxes("boxes2", boxes2, least=-1.0)
     return _pairwise_iou(boxes1, boxes2, 1.0)
 
 
@@ -196,7 +222,11 @@ def float_to_inclusive(boxes: Tensor) -> Tensor:
 
     Returns:
         (N, 4) first and last pixel (not rounded).
+
+    Raises:
+        ValueError: the shape is not (N, 4).
     """
+    check_columns("boxes", boxes, 4)
     return boxes - boxes.new_tensor([0, 0, 1, 1])
 
 
@@ -211,7 +241,11 @@ def inclusive_to_float(boxes: Tensor) -> Tensor:
 
     Returns:
         (N, 4) XYXY, pixels.
+
+    Raises:
+        ValueError: the shape is not (N, 4).
     """
+    check_columns("boxes", boxes, 4)
     return boxes + boxes.new_tensor([0, 0, 1, 1])
 
 
@@ -226,8 +260,11 @@ def xywh_to_xyxy(boxes: Tensor) -> Tensor:
 
     Returns:
         (N, 4) XYXY, pixels.
+
+    Raises:
+        ValueError: the shape is not (N, 4).
     """
-    check_tensor("boxes", boxes, 2, "shape (N, 4), XYWH boxes")
+    check_columns("boxes", boxes, 4)
     return torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1)
 
 
@@ -243,10 +280,13 @@ def xywh_to_xyxy_detectron1(boxes: Tensor) -> Tensor:
     Returns:
         (N, 4) first and last pixel, XYXY.
 
+    Raises:
+        ValueError: the shape is not (N, 4).
+
     Differs from: xywh_to_xyxy by the -1, and by taking widths below 1 as 1.
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (xywh_to_xyxy).
     """
-    check_tensor("boxes", boxes, 2, "shape (N, 4), XYWH boxes")
+    check_columns("boxes", boxes, 4)
     return torch.cat([boxes[:, :2], boxes[:, :2] + (boxes[:, 2:] - 1).clamp(min=0)], dim=1)
 
 
@@ -261,8 +301,11 @@ def xyxy_to_xywh(boxes: Tensor) -> Tensor:
 
     Returns:
         (N, 4) XYWH, pixels.
+
+    Raises:
+        ValueError: the shape is not (N, 4).
     """
-    check_tensor("boxes", boxes, 2, "shape (N, 4), XYXY boxes")
+    check_columns("boxes", boxes, 4)
     return torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1)
 
 
@@ -278,10 +321,13 @@ def xyxy_to_xywh_detectron1(boxes: Tensor) -> Tensor:
     Returns:
         (N, 4) XYWH, pixels.
 
+    Raises:
+        ValueError: the shape is not (N, 4).
+
     Differs from: xyxy_to_xywh by +1.
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (xyxy_to_xywh).
     """
-    check_tensor("boxes", boxes, 2, "shape (N, 4), XYXY boxes")
+    check_columns("boxes", boxes, 4)
     return torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], dim=1)
 
 
@@ -299,8 +345,14 @@ def scale_boxes(boxes: Tensor, factor: float) -> Tensor:
     Returns:
         (N, 4) XYXY, pixels.
 
+    Raises:
+        ValueError: the shape is not (N, 4), or the factor is not positive.
+
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (expand_boxes).
     """
+    check_columns("boxes", boxes, 4)
+    if not (math.isfinite(factor) and factor > 0):
+        raise fail("factor", factor, "a positive number")
     half = (boxes[:, 2:] - boxes[:, :2]) * 0.5 * factor
     centers = (boxes[:, 2:] + boxes[:, :2]) * 0.5
     return torch.cat([centers - half, centers + half], dim=1)

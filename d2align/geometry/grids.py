@@ -11,6 +11,7 @@ The names are those of ONNX's Resize.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -88,7 +89,8 @@ def asymmetric_grid(length: float, stride: float = 1.0) -> Grid:
 
 
 def _steps(length: float, stride: float) -> int:
-    steps = round(length / stride) if stride > 0 else 0
+    valid = math.isfinite(length) and math.isfinite(stride) and stride > 0
+    steps = round(length / stride) if valid else 0
     if steps < 1 or abs(steps * stride - length) > 1e-9 * abs(length):
         raise fail("length, stride", (length, stride), "a positive multiple of a positive stride")
     return steps
@@ -219,7 +221,7 @@ def upsample2x_half_stride(image: Tensor) -> Tensor:
     Returns:
         (..., 2H - 1, 2W - 1).
     """
-    h, w = image.shape[-2:]
+    h, w = _sides(image)
     return resize_align_corners(image, (2 * h - 1, 2 * w - 1))
 
 
@@ -234,7 +236,7 @@ def upsample2x_twice_samples(image: Tensor) -> Tensor:
     Returns:
         (..., 2H, 2W).
     """
-    h, w = image.shape[-2:]
+    h, w = _sides(image)
     return resize_align_corners(image, (2 * h, 2 * w))
 
 
@@ -249,7 +251,7 @@ def upsample2x_half_pixel(image: Tensor) -> Tensor:
     Returns:
         (..., 2H, 2W).
     """
-    h, w = image.shape[-2:]
+    h, w = _sides(image)
     return resize_half_pixel(image, (2 * h, 2 * w))
 
 
@@ -264,7 +266,7 @@ def upsample2x_asymmetric(image: Tensor) -> Tensor:
     Returns:
         (..., 2H, 2W).
     """
-    h, w = image.shape[-2:]
+    h, w = _sides(image)
     return resize_asymmetric(image, (2 * h, 2 * w))
 
 
@@ -288,11 +290,16 @@ def downsample2x_size_half_stride(size: int) -> int:
 
 
 def _resize(image: Tensor, size: Sequence[int], positions: Callable[[int, int], Tensor]) -> Tensor:
-    if not isinstance(image, Tensor) or image.dim() < 2 or not image.is_floating_point():
-        raise fail("image", describe(image), "a floating tensor of shape (..., H, W)")
+    _sides(image)
     h, w = check_image_size("size", size)
     rows = _interpolate(image.transpose(-1, -2), positions(image.shape[-2], h))
     return _interpolate(rows.transpose(-1, -2), positions(image.shape[-1], w))
+
+
+def _sides(image: Tensor) -> tuple[int, int]:
+    if not isinstance(image, Tensor) or image.dim() < 2 or not image.is_floating_point():
+        raise fail("image", describe(image), "a floating tensor of shape (..., H, W)")
+    return check_image_size("image", image.shape[-2:])
 
 
 def _interpolate(values: Tensor, position: Tensor) -> Tensor:

@@ -11,13 +11,17 @@ from torch import Tensor
 
 from d2align.geometry._checks import (
     check_boxes,
+    check_finite,
     check_same_length,
     check_tensor,
+    check_whole,
     describe,
     fail,
 )
 from d2align.geometry.roi_align import roi_align_unaligned_unchecked, roi_align_unchecked
 
+# pycocotools walks along the outline, and crashes on outlines too long for its integers.
+_FARTHEST = 1e6
 RoiAlign = Callable[[Tensor, Tensor, Sequence[int], float, int], Tensor]
 
 
@@ -76,8 +80,9 @@ def crop_bitmasks_unaligned_unchecked(masks: Tensor, boxes: Tensor, mask_size: i
 
 
 def _crop(masks: Tensor, boxes: Tensor, mask_size: int, roi_align: RoiAlign) -> Tensor:
-    index = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)[:, None]
-    rois = torch.cat([index, boxes], dim=1)
+    # float32, since half precision cannot count the masks.
+    index = torch.arange(len(boxes), device=boxes.device, dtype=torch.float32)[:, None]
+    rois = torch.cat([index, boxes.to(torch.float32)], dim=1)
     crops = roi_align(masks[:, None].to(torch.float32), rois, (mask_size, mask_size), 1.0, 0)
     return crops[:, 0] >= 0.5
 
@@ -101,6 +106,8 @@ def rasterize_polygons_within_box(
     Raises:
         ValueError: a polygon is not flat with at least 3 points, or the box is not 4 numbers.
     """
+    if len(box) == 4 and (box[2] < box[0] or box[3] < box[1]):
+        raise fail("box", describe(box), "x1 <= x2 and y1 <= y2")
     return _rasterize(polygons, box, mask_size, min_side=0.1)
 
 
@@ -110,7 +117,7 @@ def rasterize_polygons_within_box_detectron1(
     """Draw an instance's polygons on the mask grid of an inclusive box, as Detectron did.
 
     Convention: the inclusive-index box is read as continuous, so x2 - x1 is a pixel too small
-    for it; at least 1 pixel wide.
+    for it; at least 1 pixel wide, even where it is inverted.
 
     Args:
         polygons: flat arrays x0, y0, x1, y1, ..., pixels, of one instance.
@@ -138,6 +145,7 @@ def _rasterize(
     corners = np.asarray(box, dtype=np.float32)
     if corners.shape != (4,) or not np.isfinite(corners).all():
         raise fail("box", describe(box), "four finite numbers x1, y1, x2, y2")
+    check_whole("mask_size", mask_size)
     sides = np.maximum(corners[2:] - corners[:2], np.float32(min_side))
     scaled = [
         ((_polygon_points(i, p) - corners[:2]) * mask_size / sides).reshape(-1).astype(np.float64)
@@ -145,6 +153,8 @@ def _rasterize(
     ]
     if not scaled:
         raise fail("polygons", "none", "at least one polygon")
+    if any((np.abs(p) > _FARTHEST).any() for p in scaled):
+        raise fail("polygons", "points far outside the box", f"within {_FARTHEST:g} cells of it")
     rles = coco_mask.frPyObjects([p.tolist() for p in scaled], mask_size, mask_size)
     return torch.from_numpy(coco_mask.decode(rles).any(axis=2))
 
@@ -153,12 +163,17 @@ def _polygon_points(i: int, polygon: Any) -> Any:
     flat = np.asarray(polygon, dtype=np.float32)
     if flat.ndim != 1 or len(flat) % 2 or len(flat) < 6:
         raise fail(f"polygons[{i}]", describe(polygon), "a flat array of at least 3 points x, y")
+    if not np.isfinite(flat).all():
+        raise fail(f"polygons[{i}]", "a point that is not finite", "finite coordinates")
     return flat.reshape(-1, 2)
 
 
 def _check_crop(masks: Tensor, boxes: Tensor, mask_size: int) -> None:
     check_tensor("masks", masks, 3, "a tensor of shape (N, H, W)")
+    if 0 in masks.shape[1:]:
+        raise fail("masks", describe(masks), "at least one row and column")
+    if masks.is_floating_point():
+        check_finite("masks", masks)
     check_boxes("boxes", boxes)
     check_same_length("masks", masks, "boxes", boxes)
-    if not isinstance(mask_size, int) or mask_size < 1:
-        raise fail("mask_size", mask_size, "a positive integer")
+    check_whole("mask_size", mask_size)

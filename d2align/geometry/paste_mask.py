@@ -22,6 +22,8 @@ from d2align.geometry.boxes import scale_boxes
 
 # Workspace of one chunk on a GPU; on the CPU one mask at a time is fastest.
 _CHUNK_BYTES = 256 * 2**20
+# Farther out than any image, and safe in integers.
+_FAR = 1e9
 
 
 def paste_masks(
@@ -172,8 +174,8 @@ def paste_masks_detectron1_unchecked(
         return out
     m = masks.shape[-1]
     padded = F.pad(masks.to(torch.float32), (1, 1, 1, 1))
-    # Expanded in double, as NumPy did: the truncation below is sensitive to the last bit.
-    expanded = scale_boxes(boxes.detach().to(torch.float32), (m + 2.0) / m).double()
+    # In float32, as NumPy expanded them: the truncation is sensitive to the last bit.
+    expanded = scale_boxes(boxes.detach().to(torch.float32), (m + 2.0) / m).clamp(-_FAR, _FAR)
     for i, (x1, y1, x2, y2) in enumerate(expanded.trunc().to(torch.int64).tolist()):
         rows = slice(max(y1, 0), min(y2 + 1, h))
         columns = slice(max(x1, 0), min(x2 + 1, w))

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from d2align.geometry._checks import (
     check_boxes,
+    check_boxes_above,
     check_floating,
     check_image_size,
     check_same_length,
@@ -106,7 +107,8 @@ def unit_to_image_coords(unit_coords: Tensor, boxes: Tensor) -> Tensor:
     Raises:
         ValueError: wrong shapes or dtypes, NaN or inverted boxes.
     """
-    _check_points_of_boxes(unit_coords, boxes, 0.0)
+    check_boxes("boxes", boxes)
+    _check_points_of_boxes("unit_coords", unit_coords, boxes)
     return unit_coords * (boxes[:, None, 2:] - boxes[:, None, :2]) + boxes[:, None, :2]
 
 
@@ -125,7 +127,8 @@ def image_to_unit_coords(coords: Tensor, boxes: Tensor) -> Tensor:
     Raises:
         ValueError: wrong shapes or dtypes, NaN, inverted or zero-size boxes.
     """
-    _check_points_of_boxes(coords, boxes, 1e-300)
+    check_boxes_above("boxes", boxes, 0.0)
+    _check_points_of_boxes("coords", coords, boxes)
     return (coords - boxes[:, None, :2]) / (boxes[:, None, 2:] - boxes[:, None, :2])
 
 
@@ -146,20 +149,24 @@ def sample_image_points(features: Tensor, coords: Tensor, image_size: Sequence[i
         ValueError: wrong shapes or dtypes, or an image of no pixels.
     """
     h, w = check_image_size("image_size", image_size)
+    _check_coords("coords", coords)
     return sample_points(features, coords / coords.new_tensor([w, h]))
 
 
 def _check_points(features: Tensor, unit_coords: Tensor) -> None:
     check_tensor("features", features, 4, "a tensor of shape (N, C, H, W)")
     check_floating("features", features)
-    check_tensor("unit_coords", unit_coords, 3, "points of shape (N, P, 2)")
-    check_floating("unit_coords", unit_coords)
-    if unit_coords.shape[-1] != 2:
-        raise fail("unit_coords", describe(unit_coords), "points of shape (N, P, 2)")
+    _check_coords("unit_coords", unit_coords)
     check_same_length("features", features, "unit_coords", unit_coords)
 
 
-def _check_points_of_boxes(points: Tensor, boxes: Tensor, min_size: float) -> None:
-    check_tensor("points", points, 3, "points of shape (N, P, 2)")
-    check_boxes("boxes", boxes, min_size=min_size)
-    check_same_length("points", points, "boxes", boxes)
+def _check_points_of_boxes(name: str, coords: Tensor, boxes: Tensor) -> None:
+    _check_coords(name, coords)
+    check_same_length(name, coords, "boxes", boxes)
+
+
+def _check_coords(name: str, coords: Tensor) -> None:
+    check_tensor(name, coords, 3, "points of shape (N, P, 2)")
+    check_floating(name, coords)
+    if coords.shape[-1] != 2:
+        raise fail(name, describe(coords), "points of shape (N, P, 2)")

@@ -188,6 +188,10 @@ def _check_roi_input(
     check_tensor("rois", rois, 2, "a tensor of shape (N, 5)")
     if rois.shape[1] != 5:
         raise fail("rois", describe(rois), "shape (N, 5): batch index, x1, y1, x2, y2")
+    if 0 in input.shape[1:]:
+        raise fail("input", describe(input), "at least one channel, row and column")
+    check_floating("rois", rois)
+    rois = rois.to(input.dtype)  # as the operator will see them
     check_boxes("rois[:, 1:]", rois[:, 1:])
     batch = rois.detach()[:, 0]
     if len(rois) and not bool(((batch >= 0) & (batch < len(input)) & (batch % 1 == 0)).all()):
@@ -202,7 +206,10 @@ def _check_roi_input(
 
 
 def _output_size(output_size: int | Sequence[int]) -> tuple[int, int]:
-    pair = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
+    if isinstance(output_size, int):
+        pair: tuple[int, ...] = (output_size, output_size)
+    else:
+        pair = tuple(output_size) if isinstance(output_size, Sequence) else ()
     if len(pair) != 2 or not all(isinstance(s, int) and s > 0 for s in pair):
         raise fail("output_size", output_size, "a positive integer or two of them (h, w)")
     return pair[0], pair[1]

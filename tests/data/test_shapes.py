@@ -404,7 +404,7 @@ def test_files_are_what_the_json_says(cache: Path):
 
 
 def test_unknown_names_list_the_choices(tmp_path: Path):
-    with pytest.raises(ValueError, match="shapes_128_train.*shapes_keypoints_800_val"):
+    with pytest.raises(ValueError, match=r"shapes_128_train.*shapes_keypoints_800_val"):
         generate_shapes("shapes_64_train", tmp_path)
     with pytest.raises(ValueError, match="at least 1"):
         generate_shapes("shapes_128_train", tmp_path, num_images=0)
@@ -426,7 +426,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Mon
 
     with monkeypatch.context() as patch:
         patch.setattr(generate_module.json, "dump", full_disk)
-        with pytest.raises(OSError, match="No space left.*D2ALIGN_CACHE") as caught:
+        with pytest.raises(OSError, match=r"No space left.*D2ALIGN_CACHE") as caught:
             generate_shapes("shapes_128_val", tmp_path, 2, quiet=True)
     assert caught.value.errno == 28
     left = [path for path in (tmp_path / "shapes").iterdir() if path.suffix != ".lock"]

@@ -151,7 +151,7 @@ def test_bad_questions_are_named(problem):
     table = match_detections(*problem, areas=["all"])
     with pytest.raises(ValueError, match="area: got 'small'"):
         table.ap(area="small")
-    with pytest.raises(ValueError, match="iou: got 0.52"):
+    with pytest.raises(ValueError, match=r"iou: got 0\.52"):
         table.ap(iou=0.52)
     for weights in (np.ones(29, dtype=int), np.ones(30), np.full(30, -1)):
         with pytest.raises(ValueError, match="image_weights: got"):

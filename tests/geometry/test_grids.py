@@ -307,7 +307,7 @@ def test_downsample2x_size_refuses_even(size) -> None:
         (torch.zeros(3, 3, dtype=torch.int64), (2, 2), "image"),
         (torch.zeros(3, 3, dtype=torch.bool), (2, 2), "image"),
         ([[1.0]], (2, 2), "image"),
-        (torch.zeros(3, 0), (2, 2), "size"),
+        (torch.zeros(3, 0), (2, 2), "image"),
         (torch.zeros(3, 3), (0, 2), "size"),
         (torch.zeros(3, 3), (2, -1), "size"),
         (torch.zeros(3, 3), (2.5, 2), "size"),
