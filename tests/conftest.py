@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -14,6 +15,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("repeatable")
+
+
+def pytest_report_header() -> str:
+    spec = importlib.util.find_spec("detectron2")
+    if spec is None:
+        return "detectron2: none"
+    import detectron2
+
+    return f"detectron2: {detectron2.__version__} in {Path(detectron2.__file__).parent}"
 
 
 @pytest.fixture(

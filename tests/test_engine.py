@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -89,8 +90,6 @@ def test_evaluation_needs_only_the_test_sets(monkeypatch: pytest.MonkeyPatch) ->
 def test_weights_that_cannot_be_fetched_fail_quickly(
     output: Path, monkeypatch: pytest.MonkeyPatch, weights: str
 ) -> None:
-    import socket
-
     def offline(*args: Any, **kwargs: Any) -> Any:
         raise socket.gaierror(-2, "Name or service not known")
 
@@ -192,6 +191,13 @@ def train_net(folder: Path, *args: str, config: Path = SHAPES) -> subprocess.Com
     )
 
 
+def free_url() -> list[str]:
+    """Detectron2's default port is the same for all runs of a user, so tests choose their own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return ["--dist-url", f"tcp://127.0.0.1:{probe.getsockname()[1]}"]
+
+
 def results(output: Path) -> list[dict[str, Any]]:
     return json.loads((output / "inference" / "coco_instances_results.json").read_text())
 
@@ -239,7 +245,16 @@ def test_log_tells_the_pixel_details(trained: Path) -> None:
 @pytest.mark.slow
 def test_two_cpu_processes_train_alike_and_evaluate_together(folder: Path) -> None:
     output = folder / "two"
-    args = ["--num-gpus", "2", "OUTPUT_DIR", str(output), "SOLVER.MAX_ITER", "2", *SMALL]
+    args = [
+        "--num-gpus",
+        "2",
+        *free_url(),
+        "OUTPUT_DIR",
+        str(output),
+        "SOLVER.MAX_ITER",
+        "2",
+        *SMALL,
+    ]
     done = train_net(folder, *args)
     assert done.returncode == 0, done.stderr
     assert "2 CPU processes are started" in done.stdout
@@ -262,5 +277,5 @@ def test_bad_input_ends_train_net_with_one_line(folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.xfail(strict=True, reason="mp.spawn wraps the worker's ValueError in its own class")
 def test_bad_input_ends_two_processes_with_one_line(folder: Path) -> None:
-    done = train_net(folder, "--num-gpus", "2", "D2ALIGN.FLIP", "mirror")
+    done = train_net(folder, "--num-gpus", "2", *free_url(), "D2ALIGN.FLIP", "mirror")
     assert done.returncode == 2 and "Traceback" not in done.stderr
