@@ -42,7 +42,9 @@ def main() -> int:
     low, middle, high = ratio_interval(times["d2align"], times["detectron2"])
     medians = {name: 1000 * float(np.median(t)) for name, t in times.items()}
     print(f"median CPU ms a step: {medians}")
-    print(f"ratio d2align / detectron2 over {args.steps} pairs: {middle:.4f} [{low:.4f}, {high:.4f}]")
+    print(
+        f"ratio d2align / detectron2 over {args.steps} pairs: {middle:.4f} [{low:.4f}, {high:.4f}]"
+    )
     print_operators(operators)
     return int(high > args.limit)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,25 +58,26 @@ class Comparison:
         dataset["annotations"] = [a for a in dataset["annotations"] if a["image_id"] in kept]
         self.dataset = dataset
 
-    def is_ready(self, arm: Arm) -> bool:
-        """Return whether all files that an arm's rows need are there."""
-        files = [
-            results_file(base, one)
-            for base in range(1, self.study.num_bases + 1)
-            for one in (arm, self.reference_of(arm))
-        ]
-        return all((self.root / name).exists() for name in files)
+    def ready_bases(self, arm: Arm) -> tuple[int, ...]:
+        """Return the bases of which all files that an arm's rows need are there."""
+        pair = (arm, self.reference_of(arm))
+        return tuple(
+            base
+            for base in self._bases()
+            if all((self.root / results_file(base, one)).exists() for one in pair)
+        )
 
-    def rows(self, arm: Arm) -> list[Row]:
+    def rows(self, arm: Arm, bases: Sequence[int]) -> list[Row]:
         """Return an arm's difference in box AP and in mask AP.
 
         Args:
-            arm: one that is ready.
+            arm: one of the study's.
+            bases: those to compare on, at least one, each ready.
 
         Returns:
             Two rows.
         """
-        return [Row(arm, metric, self._delta(arm, metric)) for metric in METRICS]
+        return [Row(arm, metric, self._delta(arm, metric, bases)) for metric in METRICS]
 
     def reference_of(self, arm: Arm) -> Arm | None:
         """Return the arm that an arm is compared with; None is the base itself."""
@@ -102,13 +104,12 @@ class Comparison:
             sides.append(tables)
         return paired_bootstrap(*sides, num_draws=self.study.num_draws, seed=index)
 
-    def _delta(self, arm: Arm, metric: str) -> PairedDelta:
-        reference = self._tables(self.reference_of(arm), metric)
-        variant = self._tables(arm, metric)
+    def _delta(self, arm: Arm, metric: str, bases: Sequence[int]) -> PairedDelta:
+        reference, variant = (
+            [self._table(results_file(base, one), metric) for base in bases]
+            for one in (self.reference_of(arm), arm)
+        )
         return paired_bootstrap(reference, variant, num_draws=self.study.num_draws)
-
-    def _tables(self, arm: Arm | None, metric: str) -> list[MatchTable]:
-        return [self._table(results_file(base, arm), metric) for base in self._bases()]
 
     @functools.cache  # noqa: B019  # one comparison lives as long as its tool
     def _table(self, name: str, metric: str) -> MatchTable:

@@ -35,19 +35,24 @@ def run_ablation(study: Study, config_file: str, root: Path, workers: int) -> li
     timings = {"data": time.monotonic() - started}
     comparison = Comparison(study, root, ground_truth)
     table: dict[str, list[Row]] = {}
+    bases: dict[str, tuple[int, ...]] = {}
 
     def announce(task: Task) -> str | None:
         lines = []
         for arm in study.arms:
-            if arm.name not in table and comparison.is_ready(arm):
-                table[arm.name] = comparison.rows(arm)
-                seconds = time.monotonic() - started
-                timings.setdefault("first row", seconds)
-                cells = report.table_row(table[arm.name])
-                lines.append(
-                    f"[{seconds / 60:4.1f} min] {cells[0]} {cells[1]}: box {cells[3]}, "
-                    f"mask {cells[4]}"
-                )
+            ready = comparison.ready_bases(arm)
+            if ready == bases.get(arm.name, ()):
+                continue
+            bases[arm.name] = ready
+            table[arm.name] = comparison.rows(arm, ready)
+            seconds = time.monotonic() - started
+            timings.setdefault("first row", seconds)
+            cells = report.table_row(table[arm.name])
+            so_far = f"{len(ready)} of {study.num_bases} bases"
+            lines.append(
+                f"[{seconds / 60:4.1f} min] {cells[0]} {cells[1]} ({so_far}): "
+                f"box {cells[3]}, mask {cells[4]}"
+            )
         return "\n".join(lines) or None
 
     run_study(study, config_file, root, workers, announce)

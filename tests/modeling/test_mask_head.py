@@ -49,12 +49,12 @@ def cells_on(cls: type, box: tuple[float, ...]) -> float:
 
 @pytest.mark.parametrize("left", [20.0, 20.25, 24.5])
 def test_unaligned_targets_are_shifted_by_half_a_pixel(left: float) -> None:
-    # Detectron2 reads pixels at their centres, so that the edge at 32 stays at 32. Unaligned, the
-    # mask is read half a pixel further right: its edge lies half a pixel too far right or left.
+    # Aligned, the edge at 32 stays at 32. Unaligned, what is read at x is the pixel centred on
+    # x + 0.5, so that the edge appears half a pixel further left.
     box = (left, 10.0, left + 16, 26.0)
     aligned, unaligned = cells_on(AlignedBitMasks, box), cells_on(UnalignedBitMasks, box)
     assert aligned == pytest.approx(32 - left, abs=1 / 32)
-    assert abs(unaligned - aligned) == pytest.approx(0.5, abs=1 / 32)
+    assert unaligned - aligned == pytest.approx(-0.5, abs=1 / 32)
 
 
 def test_unaligned_bitmasks_shift_in_both_axes_by_the_same_sign() -> None:

@@ -1,0 +1,43 @@
+"""What the registered meta-architectures share: factors, as arguments or from a config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from detectron2.config import configurable
+
+from d2align.modeling.apply import apply, factors_from_config
+
+
+class TurnedByFactors:
+    """A mixin before a Detectron2 meta-architecture: build it, then apply factors to it.
+
+    Convention: integer corners unless a factor says otherwise.
+    """
+
+    @configurable
+    def __init__(self, *, factors: dict[str, str], **kwargs: Any) -> None:
+        """Build the model and apply factors to it.
+
+        Args:
+            factors: factor -> value, as the keyword arguments of ``d2align.modeling.apply``.
+            **kwargs: those of the meta-architecture.
+
+        Raises:
+            ValueError: an unknown value, or nothing for it to act on.
+        """
+        super().__init__(**kwargs)
+        apply(self, **factors)  # type: ignore[type-var]
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> dict[str, Any]:
+        """Return the arguments of __init__ that a config stands for.
+
+        Args:
+            cfg: a config with d2align's keys.
+
+        Returns:
+            Keyword arguments.
+        """
+        arguments = super().from_config(cfg)  # type: ignore[misc]
+        return {**arguments, "factors": factors_from_config(cfg)}
