@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 
 def fail_politely(main: Callable[[], None]) -> int:
@@ -20,6 +22,14 @@ def fail_politely(main: Callable[[], None]) -> int:
     except (ValueError, ModuleNotFoundError) as e:
         if isinstance(e, ModuleNotFoundError) and e.name != "detectron2":
             raise
+        if not _is_ours(e):
+            raise  # a defect somewhere else, whose traceback is wanted
         print(f"error: {e}", file=sys.stderr)
         return 2
     return 0
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether an error was raised by d2align's own checks."""
+    where = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    return "d2align" in Path(where[-1]).parts

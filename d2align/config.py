@@ -10,6 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from d2align.registry import (
+    BOX_TRANSFORM_REGISTRY,
+    FLIP_REGISTRY,
+    MASK_TARGET_REGISTRY,
+    PASTE_MASK_REGISTRY,
+    VERTICAL_FLIP_REGISTRY,
+)
+
+_REGISTRIES = {
+    "box_transform": BOX_TRANSFORM_REGISTRY,
+    "flip": FLIP_REGISTRY,
+    "mask_target": MASK_TARGET_REGISTRY,
+    "paste_mask": PASTE_MASK_REGISTRY,
+}
 _POOLERS = ("ROI_BOX_HEAD", "ROI_MASK_HEAD", "ROI_KEYPOINT_HEAD")
 
 
@@ -93,7 +107,9 @@ def add_d2align_config(cfg: Any) -> None:
             D2ALIGN.PRESET: "" (each switch for itself) or aligned | detectron1 |
                 py_faster_rcnn, which then decides every factor, Detectron2's keys included.
             D2ALIGN.BOX_TRANSFORM: float | py_faster_rcnn | detectron1. The historical ones act
-                in resized pixels in the RPN and RetinaNet, in original pixels in R-CNN heads.
+                in resized pixels in the RPN and RetinaNet, in original pixels in R-CNN heads. They
+                take Detectron2's float boxes as they are: the +1 is left in, as in a port that
+                changed the data but not the transform.
             D2ALIGN.FLIP: coordinate | detectron1 | index, in original pixels.
             D2ALIGN.MASK_TARGET: aligned | unaligned (unaligned needs INPUT.MASK_FORMAT bitmask).
             D2ALIGN.PASTE_MASK: aligned | detectron1, in original pixels.
@@ -121,7 +137,7 @@ def set_factor(cfg: Any, factor: str, value: str) -> None:
         ValueError: an unknown factor or value; the message lists the choices.
     """
     _check_choice("factor", factor, tuple(FACTORS))
-    _check_choice(factor, value, FACTORS[factor].values)
+    _check_choice(factor, value, choices(factor))
     FACTORS[factor].set(cfg, value)
 
 
@@ -141,7 +157,8 @@ def set_preset(cfg: Any, preset: str) -> None:
     """Turn every factor of a config to a preset's value.
 
     Args:
-        cfg: a config with d2align's keys, changed in place.
+        cfg: a config with d2align's keys, changed in place; a historical preset also sets
+            INPUT.MASK_FORMAT bitmask, on which mask_target acts.
         preset: aligned | detectron1 | py_faster_rcnn.
 
     Raises:
@@ -151,11 +168,11 @@ def set_preset(cfg: Any, preset: str) -> None:
     for name, value in PRESETS[preset].items():
         set_factor(cfg, name, value)
     if preset != "aligned" and cfg.MODEL.MASK_ON:
-        cfg.INPUT.MASK_FORMAT = "bitmask"  # cropping bitmasks is what mask_target is about
+        cfg.INPUT.MASK_FORMAT = "bitmask"
 
 
 def check_d2align_config(cfg: Any) -> None:
-    """Carry out D2ALIGN.PRESET and refuse unknown values, before anything is built.
+    """Carry out D2ALIGN.PRESET and refuse what cannot work, before anything is built.
 
     Args:
         cfg: a config with d2align's keys, not frozen; changed in place by a preset.
@@ -165,10 +182,44 @@ def check_d2align_config(cfg: Any) -> None:
             work together.
     """
     if cfg.D2ALIGN.PRESET:
+        _check_no_conflict(cfg)
         set_preset(cfg, cfg.D2ALIGN.PRESET)
-    for factor in FACTORS.values():
+    for name, factor in FACTORS.items():
         if factor.keys[0].startswith("D2ALIGN."):
-            _check_choice(factor.keys[0], factor.get(cfg), factor.values)
+            _check_choice(factor.keys[0], factor.get(cfg), choices(name))
+    for head in _POOLERS:
+        known = (*_POOLER_TYPES, "ROIPool", "ROIAlignRotated")
+        _check_choice(f"MODEL.{head}.POOLER_TYPE", cfg.MODEL[head].POOLER_TYPE, known)
+    _check_mask_target(cfg)
+    _check_flip(cfg)
+    _check_scale(cfg)
+
+
+def choices(factor: str) -> tuple[str, ...]:
+    """Return the values of a factor: d2align's own and those that users have registered.
+
+    Args:
+        factor: one of ``FACTORS``.
+
+    Returns:
+        Values, the aligned one first.
+    """
+    own = FACTORS[factor].values
+    return own + tuple(v for v in _REGISTRIES.get(factor, ()) if v not in own)
+
+
+def _check_no_conflict(cfg: Any) -> None:
+    preset = PRESETS.get(cfg.D2ALIGN.PRESET, {})
+    for name, value in preset.items():
+        if get_factors(cfg)[name] not in (value, PRESETS["aligned"][name]):
+            raise ValueError(
+                f"D2ALIGN.PRESET: got {cfg.D2ALIGN.PRESET!r} beside {name} "
+                f"{get_factors(cfg)[name]!r}, expected no other switch, since a preset sets all of "
+                "them: leave the preset out, or the switch"
+            )
+
+
+def _check_mask_target(cfg: Any) -> None:
     crops = cfg.D2ALIGN.MASK_TARGET != "aligned" and cfg.MODEL.MASK_ON
     if crops and cfg.INPUT.MASK_FORMAT != "bitmask":
         raise ValueError(
@@ -178,6 +229,23 @@ def check_d2align_config(cfg: Any) -> None:
         )
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name}: got {value!r}, expected one of {list(choices)}")
+def _check_flip(cfg: Any) -> None:
+    vertical = ("coordinate", "index", *VERTICAL_FLIP_REGISTRY)
+    if cfg.INPUT.RANDOM_FLIP == "vertical" and cfg.D2ALIGN.FLIP not in vertical:
+        raise ValueError(
+            f"D2ALIGN.FLIP: got {cfg.D2ALIGN.FLIP!r} with INPUT.RANDOM_FLIP 'vertical', which it "
+            f"never had; expected one of {sorted(set(vertical))}, or horizontal flips"
+        )
+
+
+def _check_scale(cfg: Any) -> None:
+    if cfg.D2ALIGN.BOX_TRANSFORM in ("detectron1", "py_faster_rcnn") and cfg.INPUT.CROP.ENABLED:
+        raise ValueError(
+            f"D2ALIGN.BOX_TRANSFORM: got {cfg.D2ALIGN.BOX_TRANSFORM!r} with INPUT.CROP.ENABLED, "
+            "expected no crop: it acts in original pixels, whose scale a crop hides"
+        )
+
+
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{name}: got {value!r}, expected one of {list(known)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import weakref
 from argparse import Namespace
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+import yaml
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import get_cfg
 from detectron2.data import (
@@ -22,17 +24,19 @@ from detectron2.data import (
     build_detection_test_loader,
     build_detection_train_loader,
 )
-from detectron2.engine import DefaultTrainer, SimpleTrainer, default_setup
+from detectron2.engine import DefaultTrainer, SimpleTrainer, default_setup, hooks
 from detectron2.engine import launch as d2_launch
 from detectron2.evaluation import COCOEvaluator, verify_results
+from detectron2.modeling import ANCHOR_GENERATOR_REGISTRY
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
+from detectron2.utils.logger import setup_logger
 from torch.nn.parallel import DistributedDataParallel
 
 from d2align.config import add_d2align_config, check_d2align_config, get_factors
 from d2align.data import PixelExactDatasetMapper
-from d2align.data.shapes import SPECS
-from d2align.data.shapes.register import prepare_shapes
+from d2align.data.shapes.register import is_shapes, prepare_shapes
+from d2align.modeling import PixelExactRCNNWithTTA
 from d2align.modeling.small_backbone import add_small_backbone_config
 
 logger = logging.getLogger("d2align")
@@ -55,17 +59,43 @@ def load_config(config_file: str, opts: list[str] | None = None) -> Any:
     cfg = get_cfg()
     add_d2align_config(cfg)
     add_small_backbone_config(cfg)
+    if config_file:
+        _merge_file(cfg, config_file)
     try:
-        if config_file:
-            cfg.merge_from_file(config_file, allow_unsafe=False)
         cfg.merge_from_list(opts or [])
-    except FileNotFoundError as e:
-        raise ValueError(f"--config-file: got {config_file!r}, expected a YAML file: {e}") from None
-    except (KeyError, AssertionError) as e:
+    except (KeyError, AssertionError, ValueError) as e:
         raise ValueError(f"config: {e.args[0] if e.args else e}; see configs/ for keys") from None
     use_cpu_without_gpu(cfg)
     check_d2align_config(cfg)
+    _check_detectron2_keys(cfg)
     return cfg
+
+
+def _merge_file(cfg: Any, config_file: str) -> None:
+    try:
+        cfg.merge_from_file(config_file, allow_unsafe=False)
+    except (KeyError, AssertionError, ValueError) as e:
+        raise ValueError(f"--config-file {config_file}: {e.args[0] if e.args else e}") from None
+    except (yaml.YAMLError, AttributeError, TypeError, OSError) as e:
+        raise ValueError(
+            f"--config-file: got {config_file!r}, expected a YAML file of Detectron2's keys, "
+            f"without Python tags: {e}"
+        ) from None
+
+
+def _check_detectron2_keys(cfg: Any) -> None:
+    """Refuse what Detectron2 itself would find only after it has begun to write."""
+    name = cfg.MODEL.ANCHOR_GENERATOR.NAME
+    known = [key for key, _ in ANCHOR_GENERATOR_REGISTRY]
+    if name not in known:
+        raise ValueError(f"MODEL.ANCHOR_GENERATOR.NAME: got {name!r}, expected one of {known}")
+    batch, world = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_WORLD_SIZE
+    if world and batch % world:
+        raise ValueError(
+            f"SOLVER.IMS_PER_BATCH: got {batch}, expected a multiple of "
+            f"SOLVER.REFERENCE_WORLD_SIZE {world}; on one machine for a try, set "
+            "SOLVER.REFERENCE_WORLD_SIZE 0"
+        )
 
 
 def use_cpu_without_gpu(cfg: Any) -> None:
@@ -91,13 +121,30 @@ def setup(args: Namespace) -> Any:
     Raises:
         ValueError: bad config, missing data or weights that cannot be had; nothing is written.
     """
+    cfg = check_run(args)
+    cfg.freeze()
+    default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="d2align")
+    comm.synchronize()
+    logger.info("pixel details: %s", get_factors(cfg))
+    return cfg
+
+
+def check_run(args: Namespace) -> Any:
+    """Return the config of a command line, after making sure that its run can start.
+
+    Args:
+        args: what Detectron2's ``default_argument_parser`` gives.
+
+    Returns:
+        A CfgNode that is not frozen.
+
+    Raises:
+        ValueError: bad config, missing data or weights that cannot be had; nothing is written.
+    """
     cfg = load_config(args.config_file, args.opts)
     check_datasets(cfg, eval_only=getattr(args, "eval_only", False))
     check_weights(cfg, resume=getattr(args, "resume", False))
-    cfg.freeze()
-    default_setup(cfg, args)
-    comm.synchronize()
-    logger.info("pixel details: %s", get_factors(cfg))
     return cfg
 
 
@@ -119,7 +166,7 @@ def check_datasets(cfg: Any, *, eval_only: bool) -> None:
                 f"DATASETS: got {name!r}, expected a registered data set: one of Detectron2's, "
                 f"such as 'coco_2017_train', or built-in: {shapes}"
             )
-        if name in SPECS:
+        if is_shapes(name):
             continue  # made below
         metadata = MetadataCatalog.get(name)
         for key in ("json_file", "image_root"):
@@ -131,7 +178,18 @@ def check_datasets(cfg: Any, *, eval_only: bool) -> None:
                     f"DETECTRON2_DATASETS is {root!r}: set it to the folder that holds coco/ "
                     "(annotations/, train2017/, val2017/), or use the built-in configs/shapes/"
                 )
+    _check_evaluators(cfg)
     prepare_shapes(names)
+
+
+def _check_evaluators(cfg: Any) -> None:
+    for name in cfg.DATASETS.TEST:
+        kind = MetadataCatalog.get(name).get("evaluator_type", "coco")
+        if kind not in ("coco", "coco_panoptic_seg"):
+            raise ValueError(
+                f"DATASETS.TEST: {name!r} has evaluator_type {kind!r}, expected 'coco': override "
+                "Trainer.build_evaluator for other kinds"
+            )
 
 
 def check_weights(cfg: Any, *, resume: bool) -> None:
@@ -215,20 +273,27 @@ class Trainer(DefaultTrainer):
 
         Returns:
             A COCOEvaluator.
-
-        Raises:
-            ValueError: the data set is not of COCO's format.
         """
-        kind = MetadataCatalog.get(dataset_name).get("evaluator_type", "coco")
-        if kind not in ("coco", "coco_panoptic_seg"):
-            raise ValueError(
-                f"DATASETS.TEST: {dataset_name!r} has evaluator_type {kind!r}, expected 'coco': "
-                "override Trainer.build_evaluator for other kinds"
-            )
         folder = output_folder or os.path.join(cfg.OUTPUT_DIR, "inference")
         return COCOEvaluator(
             dataset_name, output_dir=folder, kpt_oks_sigmas=cfg.TEST.KEYPOINT_OKS_SIGMAS
         )
+
+    @classmethod
+    def test_with_tta(cls, cfg: Any, model: Any) -> Any:
+        """Evaluate with test-time augmentation, as ``TEST.AUG`` says.
+
+        Args:
+            cfg: a config.
+            model: a GeneralizedRCNN.
+
+        Returns:
+            The results, their names ending in _TTA.
+        """
+        folder = os.path.join(cfg.OUTPUT_DIR, "inference_TTA")
+        evaluators = [cls.build_evaluator(cfg, name, folder) for name in cfg.DATASETS.TEST]
+        results = cls.test(cfg, PixelExactRCNNWithTTA(cfg, model), evaluators)
+        return {f"{name}_TTA": result for name, result in results.items()}
 
 
 def run(args: Namespace) -> Any:
@@ -251,11 +316,17 @@ def run(args: Namespace) -> Any:
         if comm.get_world_size() > 1 and cfg.MODEL.DEVICE != "cpu":
             model = DistributedDataParallel(model, device_ids=[comm.get_local_rank()])
         results = Trainer.test(cfg, model)
+        if cfg.TEST.AUG.ENABLED:
+            results.update(Trainer.test_with_tta(cfg, model))
         if comm.is_main_process():
             verify_results(cfg, results)
         return results
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)
+    if cfg.TEST.AUG.ENABLED:
+        trainer.register_hooks(
+            [hooks.EvalHook(0, lambda: trainer.test_with_tta(cfg, trainer.model))]
+        )
     return trainer.train()
 
 
@@ -269,6 +340,9 @@ def launch(main: Callable[..., Any], args: Namespace) -> None:
         args: what Detectron2's ``default_argument_parser`` gives.
     """
     world = args.num_gpus * args.num_machines
+    if world > 1:
+        # Once here, so that bad input is told once and not from inside every process.
+        check_run(args)
     if torch.cuda.is_available() or world <= 1:
         d2_launch(
             main,
@@ -280,7 +354,16 @@ def launch(main: Callable[..., Any], args: Namespace) -> None:
         )
         return
     print(f"d2align: no GPU was found, so {args.num_gpus} CPU processes are started", flush=True)
+    if args.dist_url == "auto":
+        args.dist_url = f"tcp://127.0.0.1:{_free_port()}"
     mp.spawn(_cpu_worker, nprocs=args.num_gpus, args=(main, args), daemon=False)
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
 
 
 def _cpu_worker(local_rank: int, main: Callable[..., Any], args: Namespace) -> None:

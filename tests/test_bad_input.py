@@ -8,14 +8,12 @@ from detectron2.structures import Boxes, Instances
 from tiny_models import detections, tiny_batch, tiny_config, tiny_model
 
 
-@pytest.mark.xfail(strict=True, raises=ZeroDivisionError, reason="attach_scales divides by it")
 def test_original_size_of_zero_is_refused_by_name() -> None:
     batch = [{**tiny_batch()[0], "height": 0}]
     with pytest.raises(ValueError, match="height"):
         detections(tiny_model(tiny_config()), batch)
 
 
-@pytest.mark.xfail(strict=True, reason="their plain image_size knows no scale")
 def test_historical_decodes_take_precomputed_proposals() -> None:
     opts = (
         *("MODEL.LOAD_PROPOSALS", "True"),

@@ -257,7 +257,6 @@ def test_bad_config_file_is_refused_in_a_line(tmp_path: Path, text: str, expecte
     ["a: [1\n", "- 1\n", "", "VERSION: !!python/object/apply:os.getpid []\n"],
     ids=["malformed", "list", "empty", "tag"],
 )
-@pytest.mark.xfail(strict=True, reason="load_config lets yaml.YAMLError and the like through")
 def test_unreadable_config_file_is_refused_in_a_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(text)
@@ -288,7 +287,6 @@ def test_missing_config_file_is_refused(path: str) -> None:
         ("MODEL.ROI_MASK_HEAD.POOLER_TYPE", "ROIAlignV2"),
     ],
 )
-@pytest.mark.xfail(strict=True, reason="Detectron2's own keys are checked only when building")
 def test_unknown_value_of_detectron2s_keys_is_refused_with_the_choices(
     key: str, choice: str
 ) -> None:
@@ -296,13 +294,11 @@ def test_unknown_value_of_detectron2s_keys_is_refused_with_the_choices(
         aligned(key, "NoSuchThing")
 
 
-@pytest.mark.xfail(strict=True, reason="found only when the loader is built, after files")
 def test_flip_without_a_vertical_form_is_refused_for_vertical_flips() -> None:
     with pytest.raises(ValueError, match="vertical"):
         aligned("INPUT.RANDOM_FLIP", "vertical", "D2ALIGN.FLIP", "detectron1")
 
 
-@pytest.mark.xfail(strict=True, reason="config checks FACTORS' values, not the registries")
 def test_own_entries_of_the_registries_are_chosen_by_name() -> None:
     from d2align.registry import PASTE_MASK_REGISTRY
 

@@ -138,7 +138,6 @@ def test_trainer_loads_through_our_mapper(monkeypatch: pytest.MonkeyPatch) -> No
     assert [m.is_train for m in seen] == [True, False]
 
 
-@pytest.mark.xfail(strict=True, reason="check_datasets looks before prepare_shapes has made them")
 def test_registered_subsets_of_shapes_are_made_when_a_run_starts(tmp_path: Path) -> None:
     from d2align.data.shapes.register import register_shapes_subset
 
@@ -237,7 +236,6 @@ def test_resume_goes_on_from_the_last_iteration_and_evaluation_repeats(
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="Detectron2 sets up no logger named d2align")
 def test_log_tells_the_pixel_details(trained: Path) -> None:
     assert "'box_transform': 'float'" in (trained / "log.txt").read_text()
 
@@ -275,7 +273,6 @@ def test_bad_input_ends_train_net_with_one_line(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="mp.spawn wraps the worker's ValueError in its own class")
 def test_bad_input_ends_two_processes_with_one_line(folder: Path) -> None:
     done = train_net(folder, "--num-gpus", "2", *free_url(), "D2ALIGN.FLIP", "mirror")
     assert done.returncode == 2 and "Traceback" not in done.stderr

@@ -14,6 +14,7 @@ from d2align.ablation.study import REFERENCE, Arm, Study
 # Seconds of one core, roughly: they set the progress bar's pace, nothing else.
 ITERATION_COST = 0.30
 IMAGE_COST = 0.035
+_SEEDS = {"early": 0, "late": 100, "finetune": 200}
 _NULL_SEED = 1000
 
 
@@ -165,7 +166,9 @@ def _train(
     if task.kind == "finetune":
         cfg.SOLVER.BASE_LR = study.finetune_learning_rate
         cfg.SOLVER.WARMUP_ITERS = 0
-    seed = task.base
+    # No part sees the first batches of another again: that would set the reference apart from
+    # a null arm, which does not.
+    seed = task.base + _SEEDS[task.kind]
     if task.arm is not None and task.arm.factor == "null":
         seed += _NULL_SEED
     weights = folder / task.needs[0] if task.needs else None

@@ -2,7 +2,7 @@
 
 from d2align.modeling import _detectron2  # noqa: F401  # isort: skip
 from d2align.modeling.anchor_generator import Detectron1AnchorGenerator
-from d2align.modeling.apply import apply
+from d2align.modeling.apply_factors import apply
 from d2align.modeling.box_regression import (
     Detectron1BoxTransform,
     FloatBoxTransform,

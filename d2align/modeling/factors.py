@@ -6,7 +6,7 @@ from typing import Any
 
 from detectron2.config import configurable
 
-from d2align.modeling.apply import apply, factors_from_config
+from d2align.modeling.apply_factors import apply, factors_from_config
 
 
 class TurnedByFactors:

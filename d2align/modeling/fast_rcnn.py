@@ -76,6 +76,8 @@ class PyFasterRCNNOutputLayers(DecodeInOriginalPixels, FastRCNNOutputLayers):
     Source: rbgirshick/py-faster-rcnn.
     """
 
+    class_without_mixin = FastRCNNOutputLayers
+
 
 class Detectron1OutputLayers(EncodeInOriginalPixels, FastRCNNOutputLayers):
     """FastRCNNOutputLayers that encodes and decodes in original pixels.
@@ -83,6 +85,8 @@ class Detectron1OutputLayers(EncodeInOriginalPixels, FastRCNNOutputLayers):
     Convention: see EncodeInOriginalPixels; give it a Detectron1BoxTransform.
     Source: facebookresearch/Detectron.
     """
+
+    class_without_mixin = FastRCNNOutputLayers
 
 
 def _in_original_pixels(proposals: list[Instances]) -> list[Instances]:

@@ -43,14 +43,26 @@ def attach_scales(images: Any, batched_inputs: list[dict[str, Any]]) -> Any:
 
     Returns:
         images.
+
+    Raises:
+        ValueError: an original size below one pixel.
     """
     images.image_sizes = [
-        NetworkSize.from_original(
-            tuple(size), (inputs.get("height", size[0]), inputs.get("width", size[1]))
-        )
+        NetworkSize.from_original(tuple(size), _original_size(inputs, size))
         for size, inputs in zip(images.image_sizes, batched_inputs, strict=True)
     ]
+    for inputs, size in zip(batched_inputs, images.image_sizes, strict=True):
+        if "proposals" in inputs:  # precomputed ones were made before the scale was known
+            proposals = inputs["proposals"]
+            inputs["proposals"] = type(proposals)(size, **proposals.get_fields())
     return images
+
+
+def _original_size(inputs: dict[str, Any], size: tuple[int, int]) -> tuple[int, int]:
+    height, width = inputs.get("height", size[0]), inputs.get("width", size[1])
+    if height < 1 or width < 1:
+        raise ValueError(f"height, width: got {(height, width)}, expected pixels, at least 1 each")
+    return height, width
 
 
 def box_scale(size: tuple[int, int], like: Tensor) -> Tensor:

@@ -56,16 +56,17 @@ class UnalignedBitMasks(BitMasks):
         return crop_bitmasks_unaligned_unchecked(self.tensor, boxes.to(self.device), mask_size)
 
 
-class CropUnaligned:
-    """A mixin over a mask head: crop its training targets by unaligned RoIAlign.
+class CropByName:
+    """A mixin over a mask head: crop its training targets by ``bitmasks_class``.
 
-    Convention: see UnalignedBitMasks.
+    Convention: that of the class, a value of MASK_TARGET_REGISTRY.
     """
 
     training: bool
+    bitmasks_class: type[BitMasks] = AlignedBitMasks
 
     def forward(self, x: Any, instances: list[Instances]) -> Any:
-        """Run the head, in training on ground truth that is cropped unaligned.
+        """Run the head, in training on ground truth that is cropped as chosen.
 
         Args:
             x: features of the regions.
@@ -78,11 +79,11 @@ class CropUnaligned:
             ValueError: ground-truth masks are polygons.
         """
         if self.training:
-            instances = [_with_masks(i) for i in instances]
+            instances = [_with_masks(i, self.bitmasks_class) for i in instances]
         return super().forward(x, instances)  # type: ignore[misc]
 
 
-def _with_masks(instances: Instances) -> Instances:
+def _with_masks(instances: Instances, bitmasks_class: type[BitMasks]) -> Instances:
     if not instances.has("gt_masks"):
         return instances
     masks = instances.gt_masks
@@ -92,5 +93,5 @@ def _with_masks(instances: Instances) -> Instances:
             "bitmasks, so set INPUT.MASK_FORMAT bitmask"
         )
     out = Instances(instances.image_size, **instances.get_fields())
-    out.gt_masks = UnalignedBitMasks(masks.tensor)
+    out.gt_masks = bitmasks_class(masks.tensor)
     return out

@@ -243,7 +243,6 @@ def test_deepcopy_of_an_applied_model_is_the_same_and_separate() -> None:
     assert_same_instances(before, detections(model, tiny_batch(1.5)))
 
 
-@pytest.mark.xfail(strict=True, raises=pickle.PicklingError, reason="classes made by apply")
 def test_an_applied_model_is_pickled_as_detectron2s_are() -> None:
     assert pickle.dumps(plain_model())
     model = apply(plain_model(), **dict(HISTORICAL))
@@ -252,7 +251,6 @@ def test_an_applied_model_is_pickled_as_detectron2s_are() -> None:
     assert_same_instances(detections(model, batch), detections(loaded, batch))
 
 
-@pytest.mark.xfail(strict=True, reason="a predictor's own class is taken for the plain one")
 @pytest.mark.parametrize("value", ["py_faster_rcnn", "float"])
 def test_apply_replaces_the_mixin_of_an_explicitly_historical_predictor(value: str) -> None:
     model = plain_model()

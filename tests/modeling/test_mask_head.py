@@ -13,7 +13,7 @@ from detectron2.utils.events import EventStorage
 from torch import Tensor
 
 from d2align.modeling import AlignedBitMasks, UnalignedBitMasks
-from d2align.modeling.mask_head import CropUnaligned
+from d2align.modeling.mask_head import CropByName
 from d2align.registry import MASK_TARGET_REGISTRY, build_mask_target
 
 
@@ -76,7 +76,7 @@ def test_build_mask_target_refuses_unknown_names_with_the_choices() -> None:
         build_mask_target("bad")
 
 
-class UnalignedHead(CropUnaligned, MaskRCNNConvUpsampleHead):
+class UnalignedHead(CropByName, MaskRCNNConvUpsampleHead):
     """A head whose targets are cropped unaligned."""
 
 

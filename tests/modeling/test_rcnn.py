@@ -28,7 +28,7 @@ from d2align.modeling import (
     PyFasterRCNNBoxTransform,
 )
 from d2align.modeling.fast_rcnn import DecodeInOriginalPixels, EncodeInOriginalPixels
-from d2align.modeling.mask_head import CropUnaligned
+from d2align.modeling.mask_head import CropByName
 from d2align.registry import build_paste_mask
 
 PLAIN = ("MODEL.META_ARCHITECTURE", "GeneralizedRCNN")
@@ -165,7 +165,7 @@ def test_config_reaches_poolers_masks_and_paste() -> None:
     model = tiny_model(tiny_config(config="ablation_detectron1.yaml"))
     aligners = [m for m in model.modules() if isinstance(m, ROIAlign)]
     assert len(aligners) == 8 and not any(m.aligned for m in aligners)
-    assert isinstance(model.roi_heads.mask_head, CropUnaligned)
+    assert isinstance(model.roi_heads.mask_head, CropByName)
     assert model.paste_masks is build_paste_mask("detectron1")
     plain = tiny_model(tiny_config())
     assert all(m.aligned for m in plain.modules() if isinstance(m, ROIAlign))

@@ -84,6 +84,18 @@ def register_shapes_subset(name: str, base: str, num_images: int, cache: Cache =
         raise ValueError(f"{name!r} is registered already, as another data set")
 
 
+def is_shapes(name: str) -> bool:
+    """Return whether a data set is one of shapes that was registered here, a subset included.
+
+    Args:
+        name: a registered name.
+
+    Returns:
+        True if ``prepare_shapes`` would generate it.
+    """
+    return name in _REGISTERED
+
+
 def prepare_shapes(names: Iterable[str]) -> None:
     """Generate those of the named data sets that are shapes registered here; ignore others.
 

@@ -27,11 +27,13 @@ from d2align.modeling.anchor_generator import (
 )
 from d2align.modeling.fast_rcnn import DecodeInOriginalPixels, EncodeInOriginalPixels
 from d2align.modeling.inference import PixelExactInference, PixelExactPanopticInference
-from d2align.modeling.mask_head import CropUnaligned
+from d2align.modeling.mask_head import CropByName
 from d2align.registry import (
     BOX_TRANSFORM_REGISTRY,
+    MASK_TARGET_REGISTRY,
     PASTE_MASK_REGISTRY,
     build_box_transform,
+    build_mask_target,
     build_paste_mask,
 )
 
@@ -111,6 +113,8 @@ def _targets(model: nn.Module, factor: str, value: str) -> list[nn.Module]:
     _check_value(factor, value)
     classes = _ACTS_ON[factor]
     found = [m for m in model.modules() if isinstance(m, classes)]
+    if factor == "box_transform":  # rotated boxes have five weights, and nothing to turn
+        found = [m for m in found if len(m.box2box_transform.weights) == 4]
     if not found and value != FACTORS[factor].values[0]:
         names = " or ".join(c.__name__ for c in classes)
         raise ValueError(
@@ -129,13 +133,21 @@ def _check_value(factor: str, value: str) -> None:
         BOX_TRANSFORM_REGISTRY.get(value)
     elif factor == "paste_mask":
         PASTE_MASK_REGISTRY.get(value)
+    elif factor == "mask_target":
+        MASK_TARGET_REGISTRY.get(value)
     elif value not in FACTORS[factor].values:
         raise ValueError(f"{factor}: got {value!r}, expected one of {list(FACTORS[factor].values)}")
 
 
 def _check_box_transform(model: nn.Module, value: str, found: list[nn.Module]) -> None:
     for module in found:
-        check_weights(module.box2box_transform.weights)  # those of rotated boxes are five
+        check_weights(module.box2box_transform.weights)
+    others = [m for m in model.modules() if hasattr(m, "box2box_transform") and m not in found]
+    if others and value != FACTORS["box_transform"].values[0]:
+        raise ValueError(
+            f"model: got a {type(others[0]).__name__}, whose box transform is of another kind; "
+            f"expected RPN, RetinaNet and FastRCNNOutputLayers, on which {value!r} acts"
+        )
     has_predictor = any(isinstance(m, FastRCNNOutputLayers) for m in found)
     if has_predictor and value in _PREDICTOR_MIXINS and not _meta_architectures(model):
         raise ValueError(
@@ -191,7 +203,10 @@ def _apply_roi_align(model: nn.Module, value: str, modules: list[nn.Module]) -> 
 
 def _apply_mask_target(model: nn.Module, value: str, modules: list[nn.Module]) -> None:
     for module in modules:
-        _set_mixin(module, CropUnaligned if value == "unaligned" else None)
+        # Detectron2's own BitMasks and polygons are aligned: leave them be.
+        _set_mixin(module, None if value == "aligned" else CropByName)
+        if value != "aligned":
+            module.bitmasks_class = build_mask_target(value)
 
 
 def _apply_paste_mask(model: nn.Module, value: str, modules: list[nn.Module]) -> None:
@@ -215,7 +230,19 @@ def _set_mixin(module: nn.Module, mixin: type | None) -> None:
 def _class_with_mixin(mixin: type, plain: type) -> type:
     if issubclass(plain, mixin):
         return plain
-    return type(f"{mixin.__name__}{plain.__name__}", (mixin, plain), {"class_without_mixin": plain})
+    members = {"class_without_mixin": plain, "mixin": mixin, "__reduce_ex__": _reduce}
+    return type(f"{mixin.__name__}{plain.__name__}", (mixin, plain), members)
+
+
+def _reduce(self: Any, protocol: int) -> Any:
+    """Pickle a module whose class was made here, by what its class was made of."""
+    made_of = (type(self).mixin, type(self).class_without_mixin)
+    return _rebuild, made_of, self.__dict__
+
+
+def _rebuild(mixin: type, plain: type) -> Any:
+    cls = _class_with_mixin(mixin, plain)
+    return cls.__new__(cls)
 
 
 _ACTS_ON: dict[str, tuple[type, ...]] = {
