@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import socket
@@ -178,18 +179,18 @@ def check_datasets(cfg: Any, *, eval_only: bool) -> None:
                     f"DETECTRON2_DATASETS is {root!r}: set it to the folder that holds coco/ "
                     "(annotations/, train2017/, val2017/), or use the built-in configs/shapes/"
                 )
-    _check_evaluators(cfg)
+    for name in cfg.DATASETS.TEST:
+        _check_evaluator(name)
     prepare_shapes(names)
 
 
-def _check_evaluators(cfg: Any) -> None:
-    for name in cfg.DATASETS.TEST:
-        kind = MetadataCatalog.get(name).get("evaluator_type", "coco")
-        if kind not in ("coco", "coco_panoptic_seg"):
-            raise ValueError(
-                f"DATASETS.TEST: {name!r} has evaluator_type {kind!r}, expected 'coco': override "
-                "Trainer.build_evaluator for other kinds"
-            )
+def _check_evaluator(name: str) -> None:
+    kind = MetadataCatalog.get(name).get("evaluator_type", "coco")
+    if kind not in ("coco", "coco_panoptic_seg"):
+        raise ValueError(
+            f"DATASETS.TEST: {name!r} has evaluator_type {kind!r}, expected 'coco': override "
+            "Trainer.build_evaluator for other kinds"
+        )
 
 
 def check_weights(cfg: Any, *, resume: bool) -> None:
@@ -273,7 +274,11 @@ class Trainer(DefaultTrainer):
 
         Returns:
             A COCOEvaluator.
+
+        Raises:
+            ValueError: the data set is not of COCO's format.
         """
+        _check_evaluator(dataset_name)
         folder = output_folder or os.path.join(cfg.OUTPUT_DIR, "inference")
         return COCOEvaluator(
             dataset_name, output_dir=folder, kpt_oks_sigmas=cfg.TEST.KEYPOINT_OKS_SIGMAS
@@ -324,9 +329,8 @@ def run(args: Namespace) -> Any:
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)
     if cfg.TEST.AUG.ENABLED:
-        trainer.register_hooks(
-            [hooks.EvalHook(0, lambda: trainer.test_with_tta(cfg, trainer.model))]
-        )
+        with_tta = functools.partial(trainer.test_with_tta, cfg, trainer.model)
+        trainer.register_hooks([hooks.EvalHook(0, with_tta)])
     return trainer.train()
 
 

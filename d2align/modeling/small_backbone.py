@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from detectron2.layers import ShapeSpec
@@ -33,7 +34,7 @@ def build_small_resnet_fpn_backbone(cfg: Any, input_shape: ShapeSpec) -> FPN:
         A backbone with features p2 to p6, strides 4 to 64.
     """
     channels = cfg.MODEL.SMALL_RESNET.CHANNELS
-    if len(channels) != 5 or any(a == b for a, b in zip(channels[1:], channels[2:], strict=False)):
+    if len(channels) != 5 or any(map(operator.eq, channels[1:], channels[2:])):
         raise ValueError(
             f"MODEL.SMALL_RESNET.CHANNELS: got {channels}, expected five numbers, each stage "
             "other than the one before (a block that halves the size needs its projection)"

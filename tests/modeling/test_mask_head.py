@@ -79,6 +79,8 @@ def test_build_mask_target_refuses_unknown_names_with_the_choices() -> None:
 class UnalignedHead(CropByName, MaskRCNNConvUpsampleHead):
     """A head whose targets are cropped unaligned."""
 
+    bitmasks_class = UnalignedBitMasks
+
 
 def head(cls: type = UnalignedHead) -> Any:
     torch.manual_seed(0)
