@@ -67,6 +67,7 @@ def load_config(config_file: str, opts: list[str] | None = None) -> Any:
     except (KeyError, AssertionError, ValueError) as e:
         raise ValueError(f"config: {e.args[0] if e.args else e}; see configs/ for keys") from None
     use_cpu_without_gpu(cfg)
+    thaw_without_weights(cfg)
     check_d2align_config(cfg)
     _check_detectron2_keys(cfg)
     return cfg
@@ -108,6 +109,26 @@ def use_cpu_without_gpu(cfg: Any) -> None:
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         print("d2align: no GPU was found, so MODEL.DEVICE is set to cpu", flush=True)
         cfg.MODEL.DEVICE = "cpu"
+
+
+def thaw_without_weights(cfg: Any) -> None:
+    """Train a ResNet from scratch with live batch norm where there are no weights to freeze.
+
+    Frozen statistics of a random network normalize nothing: it diverges within a few steps.
+    Such a model's checkpoints are read by the unchanged config, too.
+
+    Args:
+        cfg: a config, changed in place.
+    """
+    if cfg.MODEL.WEIGHTS or cfg.MODEL.RESNETS.NORM != "FrozenBN":
+        return
+    print(
+        "d2align: MODEL.WEIGHTS is empty, so MODEL.RESNETS.NORM is set to BN and "
+        "MODEL.BACKBONE.FREEZE_AT to 0, to train from scratch",
+        flush=True,
+    )
+    cfg.MODEL.RESNETS.NORM = "BN"
+    cfg.MODEL.BACKBONE.FREEZE_AT = 0
 
 
 def setup(args: Namespace) -> Any:

@@ -39,7 +39,7 @@ def build_small_resnet_fpn_backbone(cfg: Any, input_shape: ShapeSpec) -> FPN:
             f"MODEL.SMALL_RESNET.CHANNELS: got {channels}, expected five numbers, each stage "
             "other than the one before (a block that halves the size needs its projection)"
         )
-    stem = BasicStem(in_channels=input_shape.channels, out_channels=channels[0], norm="BN")
+    stem = BasicStem(in_channels=input_shape.channels, out_channels=channels[0], norm=cfg.MODEL.RESNETS.NORM)
     stages = [
         ResNet.make_stage(
             BasicBlock,
@@ -47,7 +47,7 @@ def build_small_resnet_fpn_backbone(cfg: Any, input_shape: ShapeSpec) -> FPN:
             stride_per_block=[1 if i == 0 else 2],
             in_channels=channels[i],
             out_channels=channels[i + 1],
-            norm="BN",
+            norm=cfg.MODEL.RESNETS.NORM,
         )
         for i in range(4)
     ]
