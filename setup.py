@@ -15,7 +15,7 @@ VERSION = re.search(
 setup(
     name="d2align",
     version=VERSION,
-    description="Boundary-aware training, evaluation and analysis for Detectron2",
+    description="Pixel-exact coordinates for Detectron2",
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["d2align", "d2align.*"]),
@@ -24,9 +24,7 @@ setup(
     install_requires=[
         "fvcore",
         "hotcoco",
-        "hydra-core",
         "matplotlib",
-        "numba",
         "numpy",
         "pycocotools>=2.0.6",
         "tqdm",

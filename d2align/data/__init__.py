@@ -2,12 +2,12 @@
 
 try:
     import detectron2  # noqa: F401
-except ModuleNotFoundError as e:
+except ModuleNotFoundError:
     raise ModuleNotFoundError(
         "d2align.data needs Detectron2: run `python tools/install_detectron2.py`, or see "
         "https://detectron2.readthedocs.io/tutorials/install.html",
         name="detectron2",
-    ) from e
+    ) from None
 
 from d2align.data.augmentation import PixelExactRandomFlip, build_augmentation
 from d2align.data.dataset_mapper import PixelExactDatasetMapper

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -131,7 +132,8 @@ def flip_polygons(polygons: Sequence[Tensor], width: float) -> Polygons:
     Convention: integer corners, as COCO's polygons are.
 
     Args:
-        polygons: sequence of flat (2P,) coordinates x0, y0, x1, y1, ..., pixels.
+        polygons: sequence of flat (2P,) coordinates x0, y0, x1, y1, ..., pixels; tensors,
+            arrays, or lists as in a COCO file.
         width: W of the image, pixels.
 
     Returns:
@@ -150,7 +152,8 @@ def flip_polygons_vertical(polygons: Sequence[Tensor], height: float) -> Polygon
     Convention: integer corners, as COCO's polygons are.
 
     Args:
-        polygons: sequence of flat (2P,) coordinates x0, y0, x1, y1, ..., pixels.
+        polygons: sequence of flat (2P,) coordinates x0, y0, x1, y1, ..., pixels; tensors,
+            arrays, or lists as in a COCO file.
         height: H of the image, pixels.
 
     Returns:
@@ -169,7 +172,8 @@ def flip_polygons_detectron1(polygons: Sequence[Tensor], width: float) -> Polygo
     Convention: an index flip on integer-corner coordinates: everything moves by -1 pixel.
 
     Args:
-        polygons: sequence of flat (2P,) coordinates x0, y0, x1, y1, ..., pixels.
+        polygons: sequence of flat (2P,) coordinates x0, y0, x1, y1, ..., pixels; tensors,
+            arrays, or lists as in a COCO file.
         width: W of the image, pixels.
 
     Returns:
@@ -182,7 +186,7 @@ def flip_polygons_detectron1(polygons: Sequence[Tensor], width: float) -> Polygo
     Source: facebookresearch/Detectron, detectron/utils/segms.py (flip_segms).
     """
     check_length("width", width)
-    return [_shift_polygon(_flip_polygon(p, width, 0), -1) for p in _checked_polygons(polygons)]
+    return [_flip_polygon(p, width, 0, shift=-1.0) for p in _checked_polygons(polygons)]
 
 
 @accepts_numpy
@@ -332,19 +336,27 @@ def _reflect_rotated(boxes: Tensor, length: float, axis: int) -> Tensor:
     return torch.stack(columns, dim=-1)
 
 
-@accepts_numpy
-def _flip_polygon(polygon: Tensor, length: float, axis: int) -> Tensor:
-    return _reflect(polygon.reshape(-1, 2), length, axis).reshape(-1)
+def _flip_polygon(polygon: Tensor, length: float, axis: int, shift: float = 0.0) -> Tensor:
+    if isinstance(polygon, list):  # as in a COCO file
+        out: Tensor = _flip_flat(np.array(polygon, dtype=np.float64), length, axis, shift).tolist()
+        return out
+    return _flip_flat(polygon, length, axis, shift)
 
 
 @accepts_numpy
-def _shift_polygon(polygon: Tensor, dx: float) -> Tensor:
-    return (polygon.reshape(-1, 2) + polygon.new_tensor([dx, 0])).reshape(-1)
+def _flip_flat(polygon: Tensor, length: float, axis: int, shift: float) -> Tensor:
+    points = _reflect(polygon.reshape(-1, 2), length, axis)
+    # Apart from the reflection, as the original subtracted it: the last bit is the same.
+    return (points + points.new_tensor([shift, 0])).reshape(-1) if shift else points.reshape(-1)
 
 
 def _checked_polygons(polygons: Sequence[Tensor]) -> Sequence[Tensor]:
     for i, p in enumerate(polygons):
-        if getattr(p, "ndim", None) != 1 or len(p) % 2:
+        if isinstance(p, list):
+            flat = all(isinstance(v, int | float) for v in p)
+        else:
+            flat = getattr(p, "ndim", None) == 1
+        if not flat or len(p) % 2:
             raise fail(f"polygons[{i}]", describe(p), "a flat array x0, y0, x1, y1, ...")
     return polygons
 

@@ -39,7 +39,9 @@ def build_small_resnet_fpn_backbone(cfg: Any, input_shape: ShapeSpec) -> FPN:
             f"MODEL.SMALL_RESNET.CHANNELS: got {channels}, expected five numbers, each stage "
             "other than the one before (a block that halves the size needs its projection)"
         )
-    stem = BasicStem(in_channels=input_shape.channels, out_channels=channels[0], norm=cfg.MODEL.RESNETS.NORM)
+    stem = BasicStem(
+        in_channels=input_shape.channels, out_channels=channels[0], norm=cfg.MODEL.RESNETS.NORM
+    )
     stages = [
         ResNet.make_stage(
             BasicBlock,

@@ -309,8 +309,17 @@ def test_flip_refuses_bad_shape(name, bad) -> None:
 
 
 @pytest.mark.parametrize("fn", POLYGON_FLIPS)
+def test_flip_polygons_takes_a_coco_file_s_lists_and_gives_lists(fn) -> None:
+    polygon = [1.0, 2.0, 3.5, 4.0, 5, 6]
+    (flipped,) = fn([polygon], W)
+    assert isinstance(flipped, list)
+    assert flipped == fn([torch.tensor(polygon, dtype=torch.float64)], W)[0].tolist()
+    assert polygon == [1.0, 2.0, 3.5, 4.0, 5, 6]
+
+
+@pytest.mark.parametrize("fn", POLYGON_FLIPS)
 @pytest.mark.parametrize(
-    "bad", [[torch.ones(5)], [torch.ones(3, 2)], torch.ones(6), [[1.0, 2.0, 3.0, 4.0]]]
+    "bad", [[torch.ones(5)], [torch.ones(3, 2)], torch.ones(6), [[1.0, 2.0, 3.0]], [["a", "b"]]]
 )
 def test_flip_polygons_refuses_bad_polygons(fn, bad) -> None:
     with pytest.raises(ValueError, match="polygons"):
