@@ -55,11 +55,13 @@ def plan(study: Study) -> list[Task]:
         Tasks; each one's needs are made by tasks before it.
     """
     by_base = [_plan_base(study, base) for base in range(1, study.num_bases + 1)]
-    # Base trainings two at a time, then their cheap arms, so that first rows come early.
-    trainings = [t for tasks in by_base for t in tasks if t.kind in ("early", "late")]
-    rest = [t for tasks in by_base for t in tasks if t not in trainings]
-    cheap = [t for t in rest if _is_cheap(t)]
-    return trainings + cheap + [t for t in rest if t not in cheap]
+    # Two bases at a time with their cheap arms, so that first rows come early; then the rest.
+    first: list[Task] = []
+    for start in range(0, len(by_base), 2):
+        pair = [t for tasks in by_base[start : start + 2] for t in tasks]
+        first += [t for t in pair if t.arm is None and t.kind in ("early", "late")]
+        first += [t for t in pair if t not in first and _is_cheap(t)]
+    return first + [t for tasks in by_base for t in tasks if t not in first]
 
 
 def _is_cheap(task: Task) -> bool:
