@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from d2align.ablation.study import REFERENCE, REPORTED, Arm, Study
-from d2align.ablation.tasks import results_file
+from d2align.ablation.tasks import null_file, results_file
 from d2align.evaluation.bootstrap import PairedDelta, paired_bootstrap, verdict
 from d2align.evaluation.matches import MatchTable, match_detections
 
@@ -85,15 +86,15 @@ class Comparison:
             return Arm(f"{REFERENCE}_finetune", "finetune", REFERENCE, "aligned")
         return None
 
-    def nulls(self) -> list[PairedDelta]:
-        """Compare the reference's boxes with equal random jitters of them, two by two.
+    def null(self, index: int) -> PairedDelta:
+        """Compare two equal random jitters of the reference's boxes with each other.
+
+        Args:
+            index: seed of the jitters.
 
         Returns:
-            The differences in box AP, whose true values are 0, of ``study.num_nulls`` draws.
+            The difference in box AP, whose true value is 0.
         """
-        return [self._null(i) for i in range(self.study.num_nulls)]
-
-    def _null(self, index: int) -> PairedDelta:
         sides = []
         for side in range(2):
             tables = []
@@ -118,6 +119,38 @@ class Comparison:
 
     def _bases(self) -> range:
         return range(1, self.study.num_bases + 1)
+
+
+def write_null(study: Study, root: Path, dataset_name: str, out: str) -> None:
+    """Carry out one null comparison.
+
+    Args:
+        study: the study.
+        root: its folder.
+        dataset_name: the built-in test set.
+        out: one of ``null_file``, to be written whole or not at all.
+    """
+    from d2align.data.shapes import shapes_paths
+
+    index = [null_file(study, i) for i in range(study.num_nulls)].index(out)
+    comparison = Comparison(study, root, str(shapes_paths(dataset_name).json_file))
+    partial = root / f"{out}.{os.getpid()}.tmp"
+    partial.write_text(json.dumps(asdict(comparison.null(index))))
+    os.replace(partial, root / out)
+
+
+def read_nulls(study: Study, root: Path) -> list[PairedDelta]:
+    """Read all null comparisons of a study.
+
+    Args:
+        study: the study.
+        root: its folder.
+
+    Returns:
+        The differences, whose true values are 0.
+    """
+    files = [root / null_file(study, index) for index in range(study.num_nulls)]
+    return [PairedDelta(**json.loads(path.read_text())) for path in files]
 
 
 def misses(nulls: list[PairedDelta]) -> int:

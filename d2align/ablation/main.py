@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from d2align.ablation import report
-from d2align.ablation.comparison import Comparison, Row
+from d2align.ablation.comparison import Comparison, Row, read_nulls
 from d2align.ablation.runner import run_study
 from d2align.ablation.study import Study
 from d2align.ablation.tasks import Task
@@ -56,7 +56,7 @@ def run_ablation(study: Study, config_file: str, root: Path, workers: int) -> li
         return "\n".join(lines) or None
 
     run_study(study, config_file, root, workers, announce)
-    nulls = comparison.nulls()
+    nulls = read_nulls(study, root)
     timings["all"] = time.monotonic() - started
     rows = [table[arm.name] for arm in study.arms]
     print(report.terminal(study, rows, nulls))

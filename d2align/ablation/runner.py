@@ -102,29 +102,36 @@ class _Pool:
         ]
 
     def run(self, tasks: list[Task], done: set[str]) -> None:
+        before = [t for t in tasks if t.out in done]
         waiting = [t for t in tasks if t.out not in done]
-        self._announce([t for t in tasks if t.out in done])
         if not waiting:
+            self._announce(before)
             return
         for process in self.processes:
             process.start()
         try:
-            self._loop(waiting, done)
+            running = self._dispatch(waiting, done, {})
+            self._announce(before)  # while the workers work
+            self._loop(waiting, done, running)
         finally:
             for process in self.processes:
                 process.terminate()
                 process.join()
 
-    def _loop(self, waiting: list[Task], done: set[str]) -> None:
-        running: dict[str, Task] = {}
-        while waiting or running:
-            # No more at a time than workers, so that what becomes ready first goes first.
-            for task in [t for t in waiting if done.issuperset(t.needs)]:
-                if len(running) == len(self.processes):
-                    break
-                waiting.remove(task)
-                running[task.out] = task
-                self.todo.put(task)
+    def _dispatch(
+        self, waiting: list[Task], done: set[str], running: dict[str, Task]
+    ) -> dict[str, Task]:
+        # No more at a time than workers, so that what becomes ready first goes first.
+        for task in [t for t in waiting if done.issuperset(t.needs)]:
+            if len(running) == len(self.processes):
+                break
+            waiting.remove(task)
+            running[task.out] = task
+            self.todo.put(task)
+        return running
+
+    def _loop(self, waiting: list[Task], done: set[str], running: dict[str, Task]) -> None:
+        while running:
             out, units, error = self._next_news()
             if error is not None:
                 self._fail(out, error)
@@ -133,7 +140,10 @@ class _Pool:
                 self.bar.update(units * task.cost / task.units)
                 continue
             done.add(out)
-            self._announce([running.pop(out)])
+            del running[out]
+            self._dispatch(waiting, done, running)
+            self._announce([task])
+        assert not waiting, waiting
 
     def _next_news(self) -> tuple[str, int | None, str | None]:
         while True:

@@ -14,6 +14,7 @@ from d2align.ablation.study import REFERENCE, Arm, Study
 # Seconds of one core, roughly: they set the progress bar's pace, nothing else.
 ITERATION_COST = 0.30
 IMAGE_COST = 0.035
+NULL_COST = 1.2
 _SEEDS = {"early": 0, "late": 100, "finetune": 200}
 _NULL_SEED = 1000
 
@@ -23,12 +24,12 @@ class Task:
     """One file to make, and the files that it is made from.
 
     Attributes:
-        kind: "early", "late", "finetune", "detect" or "replay".
-        base: seed of the base.
+        kind: "early", "late", "finetune", "detect", "replay" or "null".
+        base: seed of the base; 0 for all of them.
         arm: the arm, or None for the reference.
         out: the file, relative to the study's folder.
         needs: files that must be there before.
-        units: work, in iterations or images.
+        units: work, in iterations, images or bases.
     """
 
     kind: str
@@ -41,7 +42,7 @@ class Task:
     @property
     def cost(self) -> float:
         """The work in rough seconds of one core."""
-        per_unit = {"detect": IMAGE_COST, "replay": IMAGE_COST / 4}
+        per_unit = {"detect": IMAGE_COST, "replay": IMAGE_COST / 4, "null": NULL_COST}
         return self.units * per_unit.get(self.kind, ITERATION_COST)
 
 
@@ -61,7 +62,22 @@ def plan(study: Study) -> list[Task]:
         pair = [t for tasks in by_base[start : start + 2] for t in tasks]
         first += [t for t in pair if t.arm is None and t.kind in ("early", "late")]
         first += [t for t in pair if t not in first and _is_cheap(t)]
-    return first + [t for tasks in by_base for t in tasks if t not in first]
+    rest = [t for tasks in by_base for t in tasks if t not in first]
+    return first + rest + _plan_nulls(study)
+
+
+def _plan_nulls(study: Study) -> list[Task]:
+    bases = range(1, study.num_bases + 1)
+    needs = tuple(results_file(base, None) for base in bases)
+    return [
+        Task("null", 0, None, null_file(study, index), needs, study.num_bases)
+        for index in range(study.num_nulls)
+    ]
+
+
+def null_file(study: Study, index: int) -> str:
+    """Return the file of a null comparison's difference."""
+    return f"nulls/{study.num_bases}bases{study.num_draws}draws{index}.json"
 
 
 def _is_cheap(task: Task) -> bool:
@@ -145,6 +161,11 @@ def run_task(
         replaying = task.arm is not None and task.arm.kind == "replay"
         paste = task.arm.value if replaying else "aligned"  # type: ignore[union-attr]
         replay(folder / task.needs[0], cfg.DATASETS.TEST[0], paste, out)
+        report(task.units)
+    elif task.kind == "null":
+        from d2align.ablation.comparison import write_null
+
+        write_null(study, folder, cfg.DATASETS.TEST[0], task.out)
         report(task.units)
     elif task.kind == "detect":
         _detect(task, cfg, folder, out, report)
