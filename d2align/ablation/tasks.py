@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import warnings
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from d2align.ablation.study import REFERENCE, Arm, Study
 # Seconds of one core, roughly: they set the progress bar's pace, nothing else.
 ITERATION_COST = 0.30
 IMAGE_COST = 0.035
-NULL_COST = 1.2
+NULL_COST = 0.0018
 _SEEDS = {"early": 0, "late": 100, "finetune": 200}
 _NULL_SEED = 1000
 
@@ -29,7 +30,7 @@ class Task:
         arm: the arm, or None for the reference.
         out: the file, relative to the study's folder.
         needs: files that must be there before.
-        units: work, in iterations, images or bases.
+        units: work, in iterations, images or draws.
     """
 
     kind: str
@@ -70,7 +71,7 @@ def _plan_nulls(study: Study) -> list[Task]:
     bases = range(1, study.num_bases + 1)
     needs = tuple(results_file(base, None) for base in bases)
     return [
-        Task("null", 0, None, null_file(study, index), needs, study.num_bases)
+        Task("null", 0, None, null_file(study, index), needs, study.num_bases * study.num_draws)
         for index in range(study.num_nulls)
     ]
 
@@ -156,7 +157,8 @@ def run_task(
     folder = Path(root)
     out = folder / task.out
     out.parent.mkdir(parents=True, exist_ok=True)
-    cfg = load_config(config_file, list(study.opts))
+    with contextlib.redirect_stdout(None):  # the tool itself has said what there is to say
+        cfg = load_config(config_file, list(study.opts))
     if task.kind == "replay":
         replaying = task.arm is not None and task.arm.kind == "replay"
         paste = task.arm.value if replaying else "aligned"  # type: ignore[union-attr]
