@@ -57,7 +57,7 @@ class Study:
     learning_rate: float = 0.002
     finetune_learning_rate: float = 0.0005
     num_images: int = 500
-    num_draws: int = 500
+    num_draws: int = 250
     num_nulls: int = 20
     opts: tuple[str, ...] = field(default=())
 
