@@ -91,7 +91,7 @@ def _plan_base(study: Study, base: int) -> list[Task]:
         Task("early", base, None, early, (), study.early_iterations),
         Task("late", base, None, final, (early,), study.late_iterations),
     ]
-    tasks += _plan_detections(study, base, None, final, "aligned")
+    tasks += _plan_detections(study, base, None, final)
     finetuned = any(a.kind == "finetune" for a in study.arms)
     arms = [Arm(f"{REFERENCE}_finetune", "finetune", REFERENCE, "aligned")] if finetuned else []
     for arm in [*arms, *study.arms]:
@@ -105,18 +105,16 @@ def _plan_arm(study: Study, base: int, arm: Arm, early: str, final: str) -> list
         out = results_file(base, arm)
         return [Task("replay", base, arm, out, (raw,), study.num_images)]
     if arm.kind == "inference":
-        return _plan_detections(study, base, arm, final, "aligned")
+        return _plan_detections(study, base, arm, final)
     weights = f"base{base}/{arm.name}.pth"
     if arm.kind == "branch":
         training = Task("late", base, arm, weights, (early,), study.late_iterations)
     else:
         training = Task("finetune", base, arm, weights, (final,), study.finetune_iterations)
-    return [training, *_plan_detections(study, base, arm, weights, "aligned")]
+    return [training, *_plan_detections(study, base, arm, weights)]
 
 
-def _plan_detections(
-    study: Study, base: int, arm: Arm | None, weights: str, paste: str
-) -> list[Task]:
+def _plan_detections(study: Study, base: int, arm: Arm | None, weights: str) -> list[Task]:
     raw = raw_file(base, arm)
     return [
         Task("detect", base, arm, raw, (weights,), study.num_images),
