@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from d2align.ablation.study import REFERENCE, REPORTED, Arm, Study
+from d2align.ablation.atomic import write_text
+from d2align.ablation.crossover import crossings
+from d2align.ablation.study import REFERENCE_FINETUNE, REPORTED, Arm, Study
 from d2align.ablation.tasks import null_file, results_file
 from d2align.evaluation.bootstrap import PairedDelta, paired_bootstrap, verdict
 from d2align.evaluation.matches import MatchTable, match_detections
@@ -61,11 +62,11 @@ class Comparison:
 
     def ready_bases(self, arm: Arm) -> tuple[int, ...]:
         """Return the bases of which all files that an arm's rows need are there."""
-        pair = (arm, self.reference_of(arm))
+        ends = [end for pair in self.pairs(arm) for end in pair]
         return tuple(
             base
             for base in self._bases()
-            if all((self.root / results_file(base, one)).exists() for one in pair)
+            if all((self.root / results_file(base, end)).exists() for end in ends)
         )
 
     def rows(self, arm: Arm, bases: Sequence[int]) -> list[Row]:
@@ -80,11 +81,18 @@ class Comparison:
         """
         return [Row(arm, metric, self._delta(arm, metric, bases)) for metric in METRICS]
 
-    def reference_of(self, arm: Arm) -> Arm | None:
-        """Return the arm that an arm is compared with; None is the base itself."""
-        if arm.kind == "finetune":
-            return Arm(f"{REFERENCE}_finetune", "finetune", REFERENCE, "aligned")
-        return None
+    def pairs(self, arm: Arm) -> list[tuple[Arm | None, Arm]]:
+        """Return the pairs (reference, variant) whose mean difference is an arm's.
+
+        Args:
+            arm: one of the study's.
+
+        Returns:
+            One pair, or several of a crossover; a reference None is the base itself.
+        """
+        if arm.kind == "crossover":
+            return [(a.arm, b.arm) for a, b in crossings(self.study, arm)]
+        return [(REFERENCE_FINETUNE if arm.kind == "finetune" else None, arm)]
 
     def null(self, index: int) -> PairedDelta:
         """Compare two equal random jitters of the reference's boxes with each other.
@@ -106,9 +114,13 @@ class Comparison:
         return paired_bootstrap(*sides, num_draws=self.study.num_draws, seed=index)
 
     def _delta(self, arm: Arm, metric: str, bases: Sequence[int]) -> PairedDelta:
+        pairs = self.pairs(arm)
         reference, variant = (
-            [self._table(results_file(base, one), metric) for base in bases]
-            for one in (self.reference_of(arm), arm)
+            [
+                [self._table(results_file(base, pair[end]), metric) for pair in pairs]
+                for base in bases
+            ]
+            for end in (0, 1)
         )
         return paired_bootstrap(reference, variant, num_draws=self.study.num_draws)
 
@@ -134,9 +146,7 @@ def write_null(study: Study, root: Path, dataset_name: str, out: str) -> None:
 
     index = [null_file(study, i) for i in range(study.num_nulls)].index(out)
     comparison = Comparison(study, root, str(shapes_paths(dataset_name).json_file))
-    partial = root / f"{out}.{os.getpid()}.tmp"
-    partial.write_text(json.dumps(asdict(comparison.null(index))))
-    os.replace(partial, root / out)
+    write_text(root / out, json.dumps(asdict(comparison.null(index))))
 
 
 def read_nulls(study: Study, root: Path) -> list[PairedDelta]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.structures import Boxes, Instances
 from pycocotools import mask as coco_mask
 
+from d2align.ablation.atomic import replacing, write_text
 from d2align.engine import Trainer
 from d2align.geometry.boxes import xyxy_to_xywh
 from d2align.modeling import detector_postprocess
@@ -45,7 +45,8 @@ def detect(cfg: Any, model: Any, num_images: int, out: Path, report: Callable[[i
             images.append((source["image_id"], len(found), *size))
             report(1)
     arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
-    _write(out, lambda f: np.savez_compressed(f, images=np.array(images, dtype=np.int64), **arrays))
+    with replacing(out) as partial, open(partial, "wb") as f:
+        np.savez_compressed(f, images=np.array(images, dtype=np.int64), **arrays)
 
 
 def replay(raw: Path, dataset_name: str, paste_mask: str, out: Path) -> None:
@@ -69,7 +70,7 @@ def replay(raw: Path, dataset_name: str, paste_mask: str, out: Path) -> None:
         results.extend(
             _coco_results(image_id, detector_postprocess(instances, *size, paste), to_id)
         )
-    _write(out, lambda f: f.write(json.dumps(results).encode()))
+    write_text(out, json.dumps(results))
 
 
 def _read(raw: Path) -> Iterator[tuple[int, tuple[int, int], Instances]]:
@@ -111,10 +112,3 @@ def _first(loader: Any, count: int) -> Iterator[Any]:
         if i == count:
             return
         yield inputs
-
-
-def _write(out: Path, write: Callable[[Any], Any]) -> None:
-    partial = out.with_suffix(f".{os.getpid()}.tmp")
-    with open(partial, "wb") as f:
-        write(f)
-    os.replace(partial, out)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from d2align import __version__
+from d2align.ablation.atomic import replacing, write_text
 from d2align.ablation.comparison import METRICS, Row, misses
 from d2align.ablation.study import Study
 from d2align.evaluation.bootstrap import PairedDelta
@@ -137,9 +137,10 @@ def save(
         "seconds": timings,
     }
     paths = [root / "table.md", root / "results.json", root / "deltas.png"]
-    _write(paths[0], lambda path: path.write_text(markdown(study, table, nulls)))
-    _write(paths[1], lambda path: path.write_text(json.dumps(content, indent=1)))
-    _write(paths[2], lambda path: draw(table, path))
+    write_text(paths[0], markdown(study, table, nulls))
+    write_text(paths[1], json.dumps(content, indent=1))
+    with replacing(paths[2]) as partial:
+        draw(table, partial)
     return paths
 
 
@@ -191,9 +192,3 @@ def draw(table: Sequence[Sequence[Row]], path: Path) -> None:
     axes.legend(loc="best", frameon=False)
     figure.savefig(path, dpi=130, format="png")
     plt.close(figure)
-
-
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.tmp")
-    write(partial)
-    os.replace(partial, path)

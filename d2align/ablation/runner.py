@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import multiprocessing
-import os
 import queue
 import time
 import traceback
@@ -15,6 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from d2align.ablation.atomic import write_text
 from d2align.ablation.study import Study
 from d2align.ablation.tasks import Task, plan, run_task
 
@@ -67,9 +67,7 @@ def prepare_folder(study: Study, root: Path) -> None:
                 "expected an empty folder or the same settings: name another, or remove it"
             )
         return
-    partial = root / f"study.{os.getpid()}.tmp"
-    partial.write_text(json.dumps(study.settings(), indent=1))
-    os.replace(partial, path)
+    write_text(path, json.dumps(study.settings(), indent=1))
 
 
 def _bar(tasks: list[Task], done: set[str]) -> Any:

@@ -17,8 +17,8 @@ class Arm:
     Attributes:
         name: unique in a study, and the folder of its files.
         kind: "replay" (other paste of the reference's detections), "inference" (same weights,
-            run again), "finetune" (short equal training from each base), "branch" (the last
-            part of the base's training again, from one early checkpoint).
+            run again), "finetune" (short equal training from each base), "crossover" (short
+            equal trainings to both conventions, from a base of each: see crossover.py).
         factor: what it turns; "null" turns nothing and only draws other batches.
         value: what the factor is turned to.
         note: what a reader of the table should know.
@@ -38,11 +38,15 @@ class Study:
     Attributes:
         arms: what is compared with the reference.
         num_bases: how many trainings are shared by the arms, seeds 1, 2, ...
-        early_iterations: of a base, up to the checkpoint where branches start.
+        early_iterations: of a base, up to the checkpoint where branches start: the bases that
+            crossovers need are trained under a variant from there on.
         late_iterations: of a base and of each branch, from there on.
         finetune_iterations: of each fine-tuned arm.
+        crossover_iterations: of each fine-tune of a crossover.
+        crossover_orders: how many orders of batches a crossover is repeated with.
         learning_rate: of the early part; the late part starts from it and decays to 0.
         finetune_learning_rate: constant.
+        crossover_learning_rate: decays to 0.
         num_images: of the validation set.
         num_draws: bootstrap draws over images.
         num_nulls: independent null comparisons by which the intervals are checked.
@@ -54,8 +58,11 @@ class Study:
     early_iterations: int = 240
     late_iterations: int = 360
     finetune_iterations: int = 100
+    crossover_iterations: int = 120
+    crossover_orders: int = 2
     learning_rate: float = 0.002
     finetune_learning_rate: float = 0.0005
+    crossover_learning_rate: float = 0.001
     num_images: int = 500
     num_draws: int = 250
     num_nulls: int = 20
@@ -64,7 +71,7 @@ class Study:
     def settings(self) -> dict[str, Any]:
         """Return everything that decides the trained weights and detections, as JSON types."""
         settings = json.loads(json.dumps(asdict(self)))
-        for key in ("arms", "num_bases", "num_draws", "num_nulls"):
+        for key in ("arms", "num_bases", "crossover_orders", "num_draws", "num_nulls"):
             del settings[key]  # more arms or bases add to what is there
         return settings
 
@@ -73,6 +80,9 @@ class Study:
         text = json.dumps(self.settings(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
+
+# What fine-tuned arms are compared with: as long a training, with nothing turned.
+REFERENCE_FINETUNE = Arm(f"{REFERENCE}_finetune", "finetune", REFERENCE, "aligned")
 
 # What the article, or the source it names, reports for the *fix* of each detail, in AP.
 REPORTED = {
@@ -100,9 +110,9 @@ FULL_ARMS = (
     *QUICK_ARMS,
     Arm("flip_index", "finetune", "flip", "index", "equal fine-tunes"),
     Arm("mask_target_unaligned", "finetune", "mask_target", "unaligned", "equal fine-tunes"),
-    Arm("anchors_detectron1", "branch", "anchors", "detectron1", "branched early"),
-    Arm("roi_align_unaligned", "branch", "roi_align", "unaligned", "branched early"),
-    Arm("null_branch", "branch", "null", "other batches", "branched early"),
+    Arm("anchors_detectron1", "crossover", "anchors", "detectron1", "crossover"),
+    Arm("roi_align_unaligned", "crossover", "roi_align", "unaligned", "crossover"),
+    Arm("null_crossover", "crossover", "null", "other batches", "crossover"),
 )
 
 

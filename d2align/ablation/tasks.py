@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from d2align.ablation.study import REFERENCE, Arm, Study
+from d2align.ablation.crossover import Crossing, crossings
+from d2align.ablation.study import REFERENCE, REFERENCE_FINETUNE, Arm, Study
 
 # Seconds of one core, roughly: they set the progress bar's pace, nothing else.
 ITERATION_COST = 0.30
 IMAGE_COST = 0.035
 NULL_COST = 0.0018
-_SEEDS = {"early": 0, "late": 100, "finetune": 200}
+_SEEDS = {"early": 0, "late": 100, "finetune": 200, "crossing": 300}
+_ORDER_SEED = 50
 _NULL_SEED = 1000
 
 
@@ -25,12 +27,13 @@ class Task:
     """One file to make, and the files that it is made from.
 
     Attributes:
-        kind: "early", "late", "finetune", "detect", "replay" or "null".
+        kind: "early", "late", "finetune", "crossing", "detect", "replay" or "null".
         base: seed of the base; 0 for all of them.
         arm: the arm, or None for the reference.
         out: the file, relative to the study's folder.
         needs: files that must be there before.
         units: work, in iterations, images or draws.
+        order: which order of batches, of a crossing.
     """
 
     kind: str
@@ -39,6 +42,7 @@ class Task:
     out: str
     needs: tuple[str, ...]
     units: int
+    order: int = 0
 
     @property
     def cost(self) -> float:
@@ -93,10 +97,9 @@ def _plan_base(study: Study, base: int) -> list[Task]:
     ]
     tasks += _plan_detections(study, base, None, final)
     finetuned = any(a.kind == "finetune" for a in study.arms)
-    arms = [Arm(f"{REFERENCE}_finetune", "finetune", REFERENCE, "aligned")] if finetuned else []
-    for arm in [*arms, *study.arms]:
+    for arm in [*([REFERENCE_FINETUNE] if finetuned else []), *study.arms]:
         tasks += _plan_arm(study, base, arm, early, final)
-    return tasks
+    return list(dict.fromkeys(tasks))  # crossovers share the crossing from aligned to aligned
 
 
 def _plan_arm(study: Study, base: int, arm: Arm, early: str, final: str) -> list[Task]:
@@ -107,10 +110,18 @@ def _plan_arm(study: Study, base: int, arm: Arm, early: str, final: str) -> list
     if arm.kind == "inference":
         return _plan_detections(study, base, arm, final)
     weights = f"base{base}/{arm.name}.pth"
-    if arm.kind == "branch":
-        training = Task("late", base, arm, weights, (early,), study.late_iterations)
-    else:
-        training = Task("finetune", base, arm, weights, (final,), study.finetune_iterations)
+    if arm.kind == "crossover":
+        branch = Task("late", base, arm, weights, (early,), study.late_iterations)
+        pairs = [_plan_crossing(study, base, c) for pair in crossings(study, arm) for c in pair]
+        return [branch, *(task for tasks in pairs for task in tasks)]
+    training = Task("finetune", base, arm, weights, (final,), study.finetune_iterations)
+    return [training, *_plan_detections(study, base, arm, weights)]
+
+
+def _plan_crossing(study: Study, base: int, crossing: Crossing) -> list[Task]:
+    arm, iterations = crossing.arm, study.crossover_iterations
+    start, weights = (f"base{base}/{name}.pth" for name in (crossing.start, arm.name))
+    training = Task("crossing", base, arm, weights, (start,), iterations, crossing.order)
     return [training, *_plan_detections(study, base, arm, weights)]
 
 
@@ -183,15 +194,17 @@ def _train(
     cfg.SOLVER.STEPS = ()
     cfg.SOLVER.BASE_LR = study.learning_rate
     cfg.SOLVER.LR_SCHEDULER_NAME = "WarmupMultiStepLR"
-    if task.kind == "late":
-        cfg.SOLVER.LR_SCHEDULER_NAME = "WarmupCosineLR"
+    if task.kind != "early":
         cfg.SOLVER.WARMUP_ITERS = 0
+    if task.kind in ("late", "crossing"):
+        cfg.SOLVER.LR_SCHEDULER_NAME = "WarmupCosineLR"
+    if task.kind == "crossing":
+        cfg.SOLVER.BASE_LR = study.crossover_learning_rate
     if task.kind == "finetune":
         cfg.SOLVER.BASE_LR = study.finetune_learning_rate
-        cfg.SOLVER.WARMUP_ITERS = 0
     # No part sees the first batches of another again: that would set the reference apart from
     # a null arm, which does not.
-    seed = task.base + _SEEDS[task.kind]
+    seed = task.base + _SEEDS[task.kind] + _ORDER_SEED * task.order
     if task.arm is not None and task.arm.factor == "null":
         seed += _NULL_SEED
     weights = folder / task.needs[0] if task.needs else None

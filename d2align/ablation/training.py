@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from detectron2.engine import HookBase, hooks
 from detectron2.utils.env import seed_all_rng
 
+from d2align.ablation.atomic import replacing
 from d2align.engine import Trainer
 
 
@@ -63,9 +63,8 @@ def train_arm(
         load_weights(trainer.model, weights)
     trainer.register_hooks([_Progress(report)])
     trainer.train()
-    partial = out.with_suffix(f".{os.getpid()}.tmp")
-    torch.save({"model": trainer.model.state_dict()}, partial)
-    os.replace(partial, out)
+    with replacing(out) as partial:
+        torch.save({"model": trainer.model.state_dict()}, partial)
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
 from .matches import MatchTable
+from .student_t import t_quantile
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,13 @@ class PairedDelta:
     includes_base_variance: bool
 
 
+# One base: a table, or several whose mean AP is the base's.
+Base = MatchTable | Sequence[MatchTable]
+
+
 def paired_bootstrap(
-    reference: MatchTable | Sequence[MatchTable],
-    variant: MatchTable | Sequence[MatchTable],
+    reference: MatchTable | Sequence[Base],
+    variant: MatchTable | Sequence[Base],
     num_draws: int = 1000,
     seed: int = 0,
     confidence: float = 0.95,
@@ -66,7 +70,8 @@ def paired_bootstrap(
     200 (nominal 10), where the percentiles of the draws missed 11 to 17 times.
 
     Args:
-        reference: matches of the reference arm, one table or one for each base.
+        reference: matches of the reference arm, one table or one for each base; a base may also
+            be several tables (repeats that share a training), whose mean AP then counts as its.
         variant: matches of the other arm, same images, bases in the same order.
         num_draws: bootstrap draws, at least 2.
         seed: seed of the draws.
@@ -81,17 +86,17 @@ def paired_bootstrap(
         ValueError: for tables that cannot be paired, fewer than 2 images or draws, or no
             ground truth in the area.
     """
-    references, variants = _as_list(reference), _as_list(variant)
+    references, variants = _as_groups(reference), _as_groups(variant)
     _check_pairs(references, variants)
     if num_draws < 2:
         raise ValueError(f"num_draws: got {num_draws}, expected at least 2")
     _check_confidence(confidence)
-    reference_ap = 100 * np.array([table.ap(area=area, iou=iou) for table in references])
-    variant_ap = 100 * np.array([table.ap(area=area, iou=iou) for table in variants])
+    reference_ap = 100 * np.array([_mean_ap(group, None, area, iou) for group in references])
+    variant_ap = 100 * np.array([_mean_ap(group, None, area, iou) for group in variants])
     if reference_ap[0] < 0:
         raise ValueError(f"area: got {area!r}, expected one in which there is ground truth")
 
-    num_images = references[0].num_images
+    num_images = references[0][0].num_images
     draws = _draw_deltas(references, variants, num_draws, seed, area, iou)
     # A resample of n images varies by (n - 1) / n of what n fresh images would.
     covariance = np.atleast_2d(np.cov(draws, rowvar=False)) * (num_images / (num_images - 1))
@@ -165,123 +170,47 @@ def verdict(delta: PairedDelta) -> str:
         delta: a paired difference.
 
     Returns:
-        ``"lower"``, ``"higher"``, or ``"not resolved"`` when the interval holds zero.
+        ``"lower"``, ``"higher"``, ``"same"`` when no draw of any base differs at all, or ``"not
+        resolved"`` when the interval holds zero.
     """
+    if delta.low == delta.high == 0:
+        return "same"
     if delta.low > 0:
         return "higher"
     return "lower" if delta.high < 0 else "not resolved"
 
 
-def images_to_resolve(delta: PairedDelta, effect: float, power: float = 0.8) -> int:
-    """Number of images on which an effect would be told from zero.
-
-    The image part of the variance shrinks as 1 / images, the base part stays.
-
-    Args:
-        delta: a paired difference measured with the same bases and a like pair of arms.
-        effect: true difference to resolve, in AP points; its sign does not matter.
-        power: chance that the interval then leaves zero out.
-
-    Returns:
-        The smallest sufficient number of images, at least 2.
-
-    Raises:
-        ValueError: for an effect of zero, a power outside 0..1, or an effect that the bases'
-            own spread hides at any number of images.
-    """
-    if effect == 0 or not math.isfinite(effect):
-        raise ValueError(f"effect: got {effect}, expected a finite number other than 0")
-    if not 0 < power < 1:
-        raise ValueError(f"power: got {power}, expected a number between 0 and 1")
-    tail = 0.5 + delta.confidence / 2
-    num_bases = len(delta.base_deltas)
-    base_half = t_quantile(tail, num_bases - 1) * delta.base_se if num_bases > 1 else 0.0
-
-    def needed(image_se: float, image_quantile: float) -> float:
-        se = math.hypot(image_se, delta.base_se)
-        return math.hypot(image_quantile * image_se, base_half) + NormalDist().inv_cdf(power) * se
-
-    if (delta.image_se > 0 and needed(0.0, 0.0) >= abs(effect)) or needed(0.0, 0.0) > abs(effect):
-        raise ValueError(
-            f"effect: got {effect}, expected more than {needed(0.0, 0.0):.3g}, which the spread "
-            f"of {num_bases} bases hides at any number of images; use more bases"
-        )
-
-    def resolved(images: int) -> bool:
-        image_se = delta.image_se * math.sqrt(delta.num_images / images)
-        return needed(image_se, t_quantile(tail, images - 1)) <= abs(effect)
-
-    high = 2
-    while not resolved(high):
-        high *= 2
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if resolved(middle) else (middle, high)
-    return max(high, 2)
-
-
-def t_quantile(probability: float, degrees: int) -> float:
-    """Quantile of Student's t distribution with integer degrees of freedom.
-
-    Args:
-        probability: between 0.5 and 1.
-        degrees: degrees of freedom, at least 1.
-
-    Returns:
-        The t that the distribution stays below with this probability.
-    """
-    if degrees > 200:  # Cornish-Fisher; off by less than 1e-6 here
-        z = NormalDist().inv_cdf(probability)
-        first = (z**3 + z) / 4
-        second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-        return z + first / degrees + second / degrees**2
-    low, high = 0.0, math.pi / 2  # bisect the angle atan(t / sqrt(degrees))
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _t_two_sided(middle, degrees) < 2 * probability - 1:
-            low = middle
-        else:
-            high = middle
-    return math.sqrt(degrees) * math.tan(low)
-
-
-def _t_two_sided(angle: float, degrees: int) -> float:
-    """P(abs(t) < sqrt(degrees) * tan(angle)), a finite sum for integer degrees."""
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = degrees % 2
-    term = cosine if odd else 1.0
-    total = 0.0
-    for power in range(1 + odd, degrees, 2):
-        total += term
-        term *= cosine**2 * power / (power + 1)
-    return 2 / math.pi * (angle + sine * total) if odd else sine * total
-
-
 def _draw_deltas(
-    references: list[MatchTable],
-    variants: list[MatchTable],
+    references: list[list[MatchTable]],
+    variants: list[list[MatchTable]],
     num_draws: int,
     seed: int,
     area: str,
     iou: float | None,
 ) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    num_images = references[0].num_images
+    num_images = references[0][0].num_images
     draws = []
     for _ in range(num_draws):
         weights = rng.multinomial(num_images, np.full(num_images, 1 / num_images))
-        before = [table.ap(weights, area, iou) for table in references]
+        before = [_mean_ap(group, weights, area, iou) for group in references]
         if before[0] >= 0:  # a draw without any ground truth has no AP
-            after = [table.ap(weights, area, iou) for table in variants]
+            after = [_mean_ap(group, weights, area, iou) for group in variants]
             draws.append(100 * np.subtract(after, before))
     if len(draws) < 2:
         raise ValueError(f"num_draws: got {num_draws}, expected more; nearly none had ground truth")
     return np.array(draws)
 
 
-def _as_list(tables: MatchTable | Sequence[MatchTable]) -> list[MatchTable]:
-    return [tables] if isinstance(tables, MatchTable) else list(tables)
+def _as_groups(tables: MatchTable | Sequence[Base]) -> list[list[MatchTable]]:
+    bases = [tables] if isinstance(tables, MatchTable) else tables
+    return [[base] if isinstance(base, MatchTable) else list(base) for base in bases]
+
+
+def _mean_ap(
+    group: list[MatchTable], weights: np.ndarray | None, area: str, iou: float | None
+) -> float:
+    return float(np.mean([table.ap(weights, area, iou) for table in group]))
 
 
 def _check_confidence(confidence: float) -> None:
@@ -289,23 +218,28 @@ def _check_confidence(confidence: float) -> None:
         raise ValueError(f"confidence: got {confidence}, expected a number between 0 and 1")
 
 
-def _check_pairs(references: list[MatchTable], variants: list[MatchTable]) -> None:
+def _check_pairs(references: list[list[MatchTable]], variants: list[list[MatchTable]]) -> None:
     if not references or len(references) != len(variants):
         raise ValueError(
             f"variant: got {len(variants)} tables, expected as many as reference has "
             f"({len(references)}), at least one"
         )
-    first = references[0]
+    for name, groups in (("reference", references), ("variant", variants)):
+        for index, group in enumerate(groups):
+            if not group:
+                raise ValueError(f"{name}[{index}]: got no table, expected at least one")
+    first = references[0][0]
     if first.num_images < 2:
         raise ValueError(f"reference: got {first.num_images} images, expected at least 2")
-    for name, tables in (("reference", references), ("variant", variants)):
-        for index, table in enumerate(tables):
-            if table.iou_type != first.iou_type:
-                raise ValueError(
-                    f"{name}[{index}]: got iou_type {table.iou_type!r}, expected {first.iou_type!r}"
-                )
-            for field in ("image_ids", "category_ids", "iou_thresholds"):
-                if not np.array_equal(getattr(table, field), getattr(first, field)):
-                    raise ValueError(
-                        f"{name}[{index}]: got other {field}, expected those of reference[0]"
-                    )
+    for name, groups in (("reference", references), ("variant", variants)):
+        for index, group in enumerate(groups):
+            for table in group:
+                _check_alike(f"{name}[{index}]", table, first)
+
+
+def _check_alike(name: str, table: MatchTable, first: MatchTable) -> None:
+    if table.iou_type != first.iou_type:
+        raise ValueError(f"{name}: got iou_type {table.iou_type!r}, expected {first.iou_type!r}")
+    for field in ("image_ids", "category_ids", "iou_thresholds"):
+        if not np.array_equal(getattr(table, field), getattr(first, field)):
+            raise ValueError(f"{name}: got other {field}, expected those of reference[0]")

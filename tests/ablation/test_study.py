@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from d2align.ablation.crossover import crossings
 from d2align.ablation.study import FULL_ARMS, Study, full_study, quick_study
 from d2align.ablation.tasks import plan
 from d2align.config import FACTORS
@@ -36,7 +37,7 @@ def test_arms_turn_factors_to_known_values_and_names_are_unique():
 
 def test_equal_arms_train_for_equally_long():
     tasks = plan(full_study())
-    for kind in ("finetune", "late"):
+    for kind in ("finetune", "late", "crossing"):
         assert len({task.units for task in tasks if task.kind == kind}) == 1
 
 
@@ -45,3 +46,19 @@ def test_key_depends_on_what_decides_the_weights_and_on_nothing_else():
     assert study.key() == replace(study, num_bases=7, num_draws=3, arms=FULL_ARMS).key()
     assert study.key() != replace(study, late_iterations=1).key()
     assert study.key() != replace(study, opts=("MODEL.DEVICE", "cpu")).key()
+
+
+def test_a_crossover_fine_tunes_both_ends_from_both_starts_with_equal_batches():
+    study = replace(full_study(), crossover_orders=2)
+    arm = next(a for a in study.arms if a.name == "roi_align_unaligned")
+    by_out = {task.out: task for task in plan(study) if task.kind == "crossing" and task.base == 1}
+    starts = []
+    for reference, variant in crossings(study, arm):
+        to_aligned, to_variant = (by_out[f"base1/{c.arm.name}.pth"] for c in (reference, variant))
+        assert to_aligned.needs == to_variant.needs
+        assert to_aligned.order == to_variant.order
+        assert (to_aligned.arm.factor, to_variant.arm.factor) == ("reference", "roi_align")
+        starts += to_aligned.needs
+    assert starts == ["base1/final.pth", "base1/roi_align_unaligned.pth"] * 2
+    variant_base = [t for t in plan(study) if t.out == "base1/roi_align_unaligned.pth"]
+    assert [t.kind for t in variant_base] == ["late"]  # trained under the variant, from early on

@@ -5,15 +5,11 @@ import numpy as np
 import pytest
 from coco_synthetic import make_dataset, make_results
 
-from d2align.evaluation.bootstrap import (
-    combine_bases,
-    images_to_resolve,
-    paired_bootstrap,
-    t_quantile,
-    verdict,
-)
+from d2align.evaluation.bootstrap import combine_bases, paired_bootstrap, verdict
 from d2align.evaluation.matches import match_detections
 from d2align.evaluation.perturb import shift_boxes
+from d2align.evaluation.resolution import bases_to_resolve, images_to_resolve
+from d2align.evaluation.student_t import t_quantile
 
 
 def jittered(rng, results, sigma=0.7):
@@ -48,7 +44,7 @@ def test_a_harmful_shift_is_found_and_its_numbers_agree(bases):
 def test_equal_arms_differ_by_exactly_zero(bases):
     same = paired_bootstrap(bases[0], bases[0], num_draws=20)
     assert (same.low, same.delta, same.high, same.se) == (0, 0, 0, 0)
-    assert verdict(same) == "not resolved"
+    assert verdict(same) == "same"
 
 
 def test_draws_follow_the_seed(bases):
@@ -69,6 +65,18 @@ def test_several_bases_average_and_area_and_iou_reach_the_tables(bases):
     assert three.delta == pytest.approx(np.mean(each))
     assert three.includes_base_variance
     assert three.se == pytest.approx(math.hypot(three.image_se, three.base_se))
+
+
+def test_repeats_of_a_base_count_as_their_mean_and_not_as_more_bases(bases):
+    reference, variant = bases
+    grouped = paired_bootstrap([reference[:2], reference[2:]], [variant[:2], variant[2:]], 50)
+    each = [100 * (v.ap() - r.ap()) for r, v in zip(reference, variant, strict=True)]
+    assert grouped.base_deltas == pytest.approx(((each[0] + each[1]) / 2, each[2]))
+    repeated = paired_bootstrap([[t, t, t] for t in reference], [[t, t, t] for t in variant], 50)
+    once = paired_bootstrap(reference, variant, 50)
+    assert dataclasses.astuple(repeated)[:6] == pytest.approx(dataclasses.astuple(once)[:6])
+    with pytest.raises(ValueError, match=r"reference\[0\]: got no table"):
+        paired_bootstrap([[]], [variant[:1]], 50)
 
 
 def test_pairing_cancels_what_the_arms_share(bases):
@@ -127,7 +135,7 @@ def test_null_arms_are_told_apart_about_one_time_in_twenty():
         dataset = make_dataset(rng, 40)
         found = make_results(rng, dataset)
         arms = [match_detections(dataset, jittered(rng, found), areas=["all"]) for _ in range(2)]
-        misses += verdict(paired_bootstrap(*arms, num_draws=80, seed=trial)) != "not resolved"
+        misses += verdict(paired_bootstrap(*arms, num_draws=80, seed=trial)) in ("lower", "higher")
     assert misses <= 8  # 3 expected; more than 8 has a chance below 1 in 100
 
 
@@ -140,6 +148,18 @@ def test_more_images_resolve_smaller_effects(bases):
     assert images_to_resolve(one, -1.0) == images_to_resolve(one, 1.0)
     assert images_to_resolve(one, 1.0) > images_to_resolve(one, 1.0, power=0.5)
     assert images_to_resolve(one, 1e6) == 2
+
+
+def test_more_bases_resolve_smaller_effects(bases):
+    three = dataclasses.replace(paired_bootstrap(*bases, num_draws=50), base_se=1.0, image_se=0.01)
+    assert bases_to_resolve(three, 1.0) > bases_to_resolve(three, 2.0) > 2
+    assert bases_to_resolve(three, 1e6) == 2
+    # Far out, where the quantiles no longer change, half the effect takes four times the bases.
+    assert 3.7 < bases_to_resolve(three, 0.4) / bases_to_resolve(three, 0.8) < 5
+    with pytest.raises(ValueError, match="use more images"):
+        bases_to_resolve(three, 0.02)
+    with pytest.raises(ValueError, match="at least 2"):
+        bases_to_resolve(paired_bootstrap(bases[0][0], bases[1][0], num_draws=5), 1.0)
 
 
 def test_bases_that_differ_hide_small_effects_at_any_number_of_images(bases):
