@@ -67,9 +67,7 @@ def replay(raw: Path, dataset_name: str, paste_mask: str, out: Path) -> None:
     paste = build_paste_mask(paste_mask)
     results: list[dict[str, Any]] = []
     for image_id, size, instances in _read(raw):
-        results.extend(
-            _coco_results(image_id, detector_postprocess(instances, *size, paste), to_id)
-        )
+        results.extend(coco_results(image_id, detector_postprocess(instances, *size, paste), to_id))
     write_text(out, json.dumps(results))
 
 
@@ -89,22 +87,28 @@ def _read(raw: Path) -> Iterator[tuple[int, tuple[int, int], Instances]]:
         yield image_id, (height, width), instances
 
 
-def _coco_results(image_id: int, found: Instances, to_id: dict[int, int]) -> list[dict[str, Any]]:
+def coco_results(image_id: int, found: Instances, to_id: dict[int, int]) -> list[dict[str, Any]]:
+    """Return the detections of one image in COCO's results format.
+
+    Args:
+        image_id: of the data set.
+        found: Instances in original pixels; pred_masks, if any, are dense.
+        to_id: category id of each contiguous class.
+
+    Returns:
+        One dict a detection.
+    """
     boxes = xyxy_to_xywh(found.pred_boxes.tensor).tolist()
-    masks = np.asfortranarray(found.pred_masks.numpy().transpose(1, 2, 0).astype(np.uint8))
-    rles = coco_mask.encode(masks) if len(found) else []
-    return [
-        {
-            "image_id": image_id,
-            "category_id": to_id[label],
-            "bbox": box,
-            "score": score,
-            "segmentation": {"size": rle["size"], "counts": rle["counts"].decode()},
-        }
-        for label, box, score, rle in zip(
-            found.pred_classes.tolist(), boxes, found.scores.tolist(), rles, strict=True
-        )
+    labels, scores = found.pred_classes.tolist(), found.scores.tolist()
+    results = [
+        {"image_id": image_id, "category_id": to_id[label], "bbox": box, "score": score}
+        for label, box, score in zip(labels, boxes, scores, strict=True)
     ]
+    if results and found.has("pred_masks"):
+        masks = np.asfortranarray(found.pred_masks.numpy().transpose(1, 2, 0).astype(np.uint8))
+        for result, rle in zip(results, coco_mask.encode(masks), strict=True):
+            result["segmentation"] = {"size": rle["size"], "counts": rle["counts"].decode()}
+    return results
 
 
 def _first(loader: Any, count: int) -> Iterator[Any]:
