@@ -160,7 +160,7 @@ def match_detections(
     results: Sequence[Mapping[str, Any]],
     iou_type: str = "bbox",
     *,
-    areas: Sequence[str] | None = None,
+    areas: Sequence[str] | Mapping[str, tuple[float, float]] | None = None,
     image_ids: Sequence[int] | None = None,
     max_detections: int | None = None,
     keypoint_sigmas: Sequence[float] | None = None,
@@ -177,7 +177,8 @@ def match_detections(
         results: COCO result dicts; may be empty.
         iou_type: ``"bbox"``, ``"segm"`` or ``"keypoints"``.
         areas: area ranges to match, in squared pixels as COCO has them; all of COCOeval's if
-            None ("small" does not exist for keypoints). Fewer are faster.
+            None ("small" does not exist for keypoints). Fewer are faster. Or ranges of your own,
+            name -> (lowest, highest).
         image_ids: images to evaluate, all if None; results on other images are left out.
         max_detections: best detections kept for each image and category; 100, keypoints 20.
         keypoint_sigmas: OKS sigma of each keypoint, COCO's 17 if None.
@@ -190,7 +191,7 @@ def match_detections(
     """
     if iou_type not in IOU_TYPES:
         raise ValueError(f"iou_type: got {iou_type!r}, expected one of {IOU_TYPES}")
-    names = _check_areas(areas, iou_type)
+    ranges = _check_areas(areas, iou_type)
     dataset = _load_dataset(ground_truth)
     all_images = np.unique([image["id"] for image in dataset["images"]]).astype(np.int64)
     categories = np.unique([one["id"] for one in dataset["categories"]]).astype(np.int64)
@@ -200,9 +201,9 @@ def match_detections(
     clean = [result for result in clean if result["image_id"] in wanted]
 
     limit = max_detections or (20 if iou_type == "keypoints" else 100)
-    evaluator = _evaluate(dataset, clean, iou_type, names, images, limit, keypoint_sigmas)
-    by_area: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    name_of = {AREA_RANGES[name]: name for name in names}
+    evaluator = _evaluate(dataset, clean, iou_type, ranges, images, limit, keypoint_sigmas)
+    by_area: dict[str, list[dict[str, Any]]] = {name: [] for name in ranges}
+    name_of = {area: name for name, area in ranges.items()}
     for entry in evaluator.evalImgs:
         if entry is not None:
             by_area[name_of[tuple(entry["aRng"])]].append(entry)
@@ -223,7 +224,7 @@ def _evaluate(
     dataset: dict[str, Any],
     results: list[dict[str, Any]],
     iou_type: str,
-    areas: Sequence[str],
+    ranges: Mapping[str, tuple[float, float]],
     images: np.ndarray,
     max_detections: int,
     keypoint_sigmas: Sequence[float] | None,
@@ -233,8 +234,8 @@ def _evaluate(
         evaluator = hotcoco.COCOeval(coco, coco.loadRes(results), iou_type)
         params = evaluator.params
         params.imgIds = images.tolist()
-        params.areaRng = [list(AREA_RANGES[name]) for name in areas]
-        params.areaRngLbl = list(areas)
+        params.areaRng = [list(area) for area in ranges.values()]
+        params.areaRngLbl = list(ranges)
         params.maxDets = [max_detections]
         if keypoint_sigmas is not None:
             params.kpt_oks_sigmas = [float(sigma) for sigma in keypoint_sigmas]
@@ -323,12 +324,21 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _check_areas(areas: Sequence[str] | None, iou_type: str) -> list[str]:
+def _check_areas(
+    areas: Sequence[str] | Mapping[str, tuple[float, float]] | None, iou_type: str
+) -> dict[str, tuple[float, float]]:
+    if isinstance(areas, Mapping):
+        ranges = {name: (float(low), float(high)) for name, (low, high) in areas.items()}
+        bad = [name for name, (low, high) in ranges.items() if not 0 <= low < high]
+        if bad or not ranges or len(set(ranges.values())) < len(ranges):
+            raise ValueError(f"areas: got {areas!r}, expected different ranges, lowest < highest")
+        return ranges
     known = [name for name in AREA_RANGES if (iou_type, name) != ("keypoints", "small")]
     unknown = [name for name in areas or () if name not in known]
     if unknown or (areas is not None and not len(areas)):
         raise ValueError(f"areas: got {areas!r}, expected some of {known}")
-    return known if areas is None else list(dict.fromkeys(areas))
+    names = known if areas is None else list(dict.fromkeys(areas))
+    return {name: AREA_RANGES[name] for name in names}
 
 
 def _check_image_ids(image_ids: Sequence[int], known: np.ndarray) -> np.ndarray:
