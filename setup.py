@@ -12,6 +12,15 @@ VERSION = re.search(
     r'^__version__ = "(.+)"', (ROOT / "d2align" / "__init__.py").read_text("utf-8"), re.MULTILINE
 ).group(1)
 
+SWEEP = [
+    "hydra-core>=1.3",
+    "hydra-joblib-launcher",
+    "hydra-submitit-launcher",
+    "jsonschema",
+    "scipy",
+    "submitit",
+]
+
 setup(
     name="d2align",
     version=VERSION,
@@ -19,18 +28,24 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["d2align", "d2align.*"]),
-    package_data={"d2align": ["py.typed"]},
+    package_data={
+        "d2align": ["py.typed", "ablation/report/templates/*.j2", "audit/*.toml"],
+    },
     # No torch, torchvision, detectron2 or OpenCV: pip must never replace the user's own builds.
     install_requires=[
         "fvcore",
         "hotcoco",
+        "jinja2",
         "matplotlib",
+        "numba",
         "numpy",
         "pycocotools>=2.0.6",
         "tqdm",
     ],
     extras_require={
+        "sweep": SWEEP,
         "dev": [
+            *SWEEP,
             "hypothesis",
             "mypy",
             "opencv-python-headless",

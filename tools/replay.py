@@ -13,6 +13,7 @@ same command goes on where it was stopped.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -35,12 +36,12 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Replay the checkpoint of the command line."""
     args = parse()
-    from d2align.ablation.raw_outputs.main import ReplaySettings, replay_checkpoint
+    from d2align.ablation.raw_outputs.main import ReplaySettings, replay_and_report
     from d2align.engine import load_config
 
     cfg = load_config(args.config_file, args.opts)
     settings = ReplaySettings(args.output, args.images, args.rerun, args.draws)
-    replay_checkpoint(cfg, settings)
+    replay_and_report(cfg, settings, shlex.join(["tools/replay.py", *sys.argv[1:]]))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 
 from d2align.ablation.atomic import write_text
 from d2align.ablation.crossover import crossings
-from d2align.ablation.study import REFERENCE_FINETUNE, REPORTED, Arm, Study
+from d2align.ablation.study import REFERENCE_FINETUNE, Arm, Study
 from d2align.ablation.tasks import null_file, results_file
 from d2align.evaluation.bootstrap import PairedDelta, paired_bootstrap, verdict
 from d2align.evaluation.matches import MatchTable, match_detections
@@ -33,13 +33,8 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """lower, higher or not resolved."""
+        """lower, higher, same or not resolved."""
         return verdict(self.delta)
-
-    @property
-    def reported(self) -> str:
-        """What the article or its sources report of the historical variant."""
-        return REPORTED.get((self.arm.factor, self.arm.value), "not given")
 
 
 class Comparison:
@@ -94,6 +89,24 @@ class Comparison:
             return [(a.arm, b.arm) for a, b in crossings(self.study, arm)]
         return [(REFERENCE_FINETUNE if arm.kind == "finetune" else None, arm)]
 
+    def files(self, arm: Arm, bases: Sequence[int]) -> list[list[tuple[Path, Path]]]:
+        """Return the results files of an arm's pairs.
+
+        Args:
+            arm: one of the study's.
+            bases: those to compare on.
+
+        Returns:
+            For each base, (reference, variant) of each pair.
+        """
+        return [
+            [
+                (self.root / results_file(base, a), self.root / results_file(base, b))
+                for a, b in self.pairs(arm)
+            ]
+            for base in bases
+        ]
+
     def null(self, index: int) -> PairedDelta:
         """Compare two equal random jitters of the reference's boxes with each other.
 
@@ -114,19 +127,16 @@ class Comparison:
         return paired_bootstrap(*sides, num_draws=self.study.num_draws, seed=index)
 
     def _delta(self, arm: Arm, metric: str, bases: Sequence[int]) -> PairedDelta:
-        pairs = self.pairs(arm)
+        files = self.files(arm, bases)
         reference, variant = (
-            [
-                [self._table(results_file(base, pair[end]), metric) for pair in pairs]
-                for base in bases
-            ]
+            [[self._table(pair[end], metric) for pair in pairs] for pairs in files]
             for end in (0, 1)
         )
         return paired_bootstrap(reference, variant, num_draws=self.study.num_draws)
 
     @functools.cache  # noqa: B019  # one comparison lives as long as its tool
-    def _table(self, name: str, metric: str) -> MatchTable:
-        results = json.loads((self.root / name).read_text())
+    def _table(self, path: Path, metric: str) -> MatchTable:
+        results = json.loads(path.read_text())
         return match_detections(self.dataset, results, metric, areas=["all"])
 
     def _bases(self) -> range:

@@ -175,8 +175,7 @@ def _report(news: Any, out: str, units: int) -> None:
 
 
 def _work(todo: Any, news: Any, study: Study, config_file: str, root: str) -> None:
-    while True:
-        task = todo.get()
+    while (task := _next_task(todo)) is not None:
         try:
             report = functools.partial(_report, news, task.out)
             run_task(task, study, config_file, root, report)
@@ -184,3 +183,15 @@ def _work(todo: Any, news: Any, study: Study, config_file: str, root: str) -> No
         except BaseException:
             news.put((task.out, None, traceback.format_exc()))
             raise
+
+
+def _next_task(todo: Any) -> Task | None:
+    """Wait for a task; None once the process that gives them is gone, killed perhaps."""
+    while True:
+        try:
+            task: Task = todo.get(timeout=5)
+            return task
+        except queue.Empty:
+            parent = multiprocessing.parent_process()
+            if parent is None or not parent.is_alive():
+                return None

@@ -84,19 +84,6 @@ class Study:
 # What fine-tuned arms are compared with: as long a training, with nothing turned.
 REFERENCE_FINETUNE = Arm(f"{REFERENCE}_finetune", "finetune", REFERENCE, "aligned")
 
-# What the article, or the source it names, reports for the *fix* of each detail, in AP.
-REPORTED = {
-    ("box_transform", "py_faster_rcnn"): "-0.4 to -0.7 box",
-    ("box_transform", "detectron1"): "0 (consistent +1)",
-    ("flip", "detectron1"): "about -0.5 mask",
-    ("flip", "index"): "not given",
-    ("anchors", "detectron1"): "0",
-    ("roi_align", "unaligned"): "0",
-    ("mask_target", "unaligned"): "not given",
-    ("paste_mask", "detectron1"): "-0.1 to -0.4 mask",
-    ("null", "other batches"): "0 (nothing turned)",
-}
-
 QUICK_ARMS = (
     Arm("paste_mask_detectron1", "replay", "paste_mask", "detectron1", "same detections"),
     Arm("box_transform_py_faster_rcnn", "inference", "box_transform", "py_faster_rcnn",

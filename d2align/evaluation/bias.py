@@ -36,9 +36,13 @@ class PairedBias:
     num_objects: float
 
 
+# One base: its errors, or those of several repeats that share a training.
+Base = LocalizationErrors | Sequence[LocalizationErrors]
+
+
 def paired_bias(
-    reference: Sequence[LocalizationErrors],
-    variant: Sequence[LocalizationErrors],
+    reference: Sequence[Base],
+    variant: Sequence[Base],
     num_draws: int = 1000,
     seed: int = 0,
     confidence: float = 0.95,
@@ -46,7 +50,8 @@ def paired_bias(
     """Compare the signed errors of two arms, with intervals over images and bases.
 
     Args:
-        reference: errors of the reference, one for each base.
+        reference: errors of the reference, one for each base; of several repeats of a base the
+            mean counts as its.
         variant: errors of the variant, bases in the same order.
         num_draws: bootstrap draws over images, at least 2.
         seed: of the draws.
@@ -66,14 +71,22 @@ def paired_bias(
         )
     if num_draws < 2:
         raise ValueError(f"num_draws: got {num_draws}, expected at least 2")
-    pairs = [_common(a, b) for a, b in zip(reference, variant, strict=True)]
-    images = np.unique(np.concatenate([ids for ids, _, _ in pairs]))
-    if len(images) < 2 or any(not len(ids) for ids, _, _ in pairs):
-        return []
-    return [
-        _bias(reference[0].names[e], e, pairs, images, num_draws, seed, confidence)
-        for e in range(len(reference[0].names))
+    pairs = [
+        [_common(a, b) for a, b in zip(_as_list(one), _as_list(other), strict=True)]
+        for one, other in zip(reference, variant, strict=True)
     ]
+    every = [ids for group in pairs for ids, _, _ in group]
+    images = np.unique(np.concatenate(every))
+    if len(images) < 2 or any(not len(ids) for ids in every):
+        return []
+    names = _as_list(reference[0])[0].names
+    return [
+        _bias(name, e, pairs, images, num_draws, seed, confidence) for e, name in enumerate(names)
+    ]
+
+
+def _as_list(base: Base) -> list[LocalizationErrors]:
+    return [base] if isinstance(base, LocalizationErrors) else list(base)
 
 
 _Pair = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -88,18 +101,19 @@ def _common(reference: LocalizationErrors, variant: LocalizationErrors) -> _Pair
 def _bias(
     name: str,
     error: int,
-    pairs: list[_Pair],
+    pairs: list[list[_Pair]],
     images: np.ndarray,
     num_draws: int,
     seed: int,
     confidence: float,
 ) -> PairedBias:
-    deltas = np.array([(v[:, error] - r[:, error]).mean() for _, r, v in pairs])
-    sums = [_by_image(ids, v[:, error] - r[:, error], images) for ids, r, v in pairs]
-    rng = np.random.default_rng(seed)
-    n = len(images)
-    weights = rng.multinomial(n, np.full(n, 1 / n), size=num_draws)
-    draws = [(weights @ total) / np.maximum(weights @ count, 1) for total, count in sums]
+    references, variants = (
+        np.array([np.mean([pair[arm][:, error].mean() for pair in group]) for group in pairs])
+        for arm in (1, 2)
+    )
+    deltas, n = variants - references, len(images)
+    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=num_draws)
+    draws = [np.mean([_draws(p, error, images, weights) for p in group], axis=0) for group in pairs]
     covariance = np.atleast_2d(np.cov(draws)) * (n / (n - 1))
     _, _, half = combine_bases(deltas, covariance, n, confidence)
     return PairedBias(
@@ -107,11 +121,19 @@ def _bias(
         delta=float(deltas.mean()),
         low=float(deltas.mean() - half),
         high=float(deltas.mean() + half),
-        reference=float(np.mean([r[:, error].mean() for _, r, _ in pairs])),
-        variant=float(np.mean([v[:, error].mean() for _, _, v in pairs])),
+        reference=float(references.mean()),
+        variant=float(variants.mean()),
         base_deltas=tuple(deltas.tolist()),
-        num_objects=float(np.mean([len(ids) for ids, _, _ in pairs])),
+        num_objects=float(np.mean([len(pair[0]) for group in pairs for pair in group])),
     )
+
+
+def _draws(pair: _Pair, error: int, images: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The mean difference of one pair of arms in every draw of images."""
+    ids, reference, variant = pair
+    total, count = _by_image(ids, variant[:, error] - reference[:, error], images)
+    means: np.ndarray = (weights @ total) / np.maximum(weights @ count, 1)
+    return means
 
 
 def _by_image(

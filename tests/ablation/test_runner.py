@@ -38,7 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     trained = (output / "base1" / "final.pth").stat().st_mtime_ns
-    assert not (output / "table.md").exists()
+    assert not (output / "report.md").exists()
     second = subprocess.run(_command(output), capture_output=True, text=True, timeout=400)
     assert second.returncode == 0, second.stderr
     assert (output / "base1" / "final.pth").stat().st_mtime_ns == trained
@@ -51,7 +51,7 @@ def test_killed_study_resumes_and_writes_its_report(finished: Path):
     for row in results["rows"]:
         assert row["low"] <= row["delta"] <= row["high"]
     assert (finished / "deltas.png").read_bytes()[:4] == b"\x89PNG"
-    assert "smaller than COCO's" in (finished / "table.md").read_text()
+    assert "smaller than COCO's" in (finished / "report.md").read_text()
     assert not list(finished.rglob("*.tmp"))
 
 

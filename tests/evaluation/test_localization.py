@@ -91,6 +91,11 @@ def test_a_known_bias_is_found_and_its_absence_too(dataset):
     assert by_name["right"].variant - by_name["right"].reference == pytest.approx(
         by_name["right"].delta
     )
+    once = paired_bias(reference, variant, num_draws=50)
+    assert paired_bias([[r, r] for r in reference], [[v, v] for v in variant], 50) == once
+    grouped = paired_bias([reference[:2], reference[2]], [variant[:2], variant[2]], num_draws=50)
+    each = once[2].base_deltas
+    assert grouped[2].base_deltas == pytest.approx(((each[0] + each[1]) / 2, each[2]))
     same = paired_bias(reference, reference, num_draws=20)
     assert all(b.delta == b.low == b.high == 0 for b in same)
 

@@ -16,6 +16,7 @@ from detectron2.utils.file_io import PathManager
 from tqdm import tqdm
 
 from d2align import __version__
+from d2align.ablation import report
 from d2align.ablation.comparison import METRICS, Row
 from d2align.ablation.raw_outputs.arms import (
     REFERENCE,
@@ -27,11 +28,18 @@ from d2align.ablation.raw_outputs.boxes import BoxStage, box_stage
 from d2align.ablation.raw_outputs.record import box_predictors, record
 from d2align.ablation.raw_outputs.results import check_replay, write_results
 from d2align.ablation.raw_outputs.store import RawStore, file_sha256
+from d2align.ablation.report.diffs import config_diff
 from d2align.ablation.study import Arm
 from d2align.engine import Trainer, check_datasets, check_weights
 from d2align.evaluation.bootstrap import paired_bootstrap
 from d2align.evaluation.matches import MatchTable, match_detections
 from d2align.modeling import apply
+
+_LEAD = (
+    "AP of the same trained weights under other conventions, minus AP as they are, with 95 % "
+    'intervals over images. "Replay": exact, from the recorded outputs of one run of the network, '
+    'without masks of other boxes. "Network run again": proposals and masks change, too.'
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,50 @@ class ReplaySettings:
     num_images: int | None = None
     rerun: bool = False
     num_draws: int = 1000
+
+
+def replay_and_report(cfg: Any, settings: ReplaySettings, command: str) -> list[list[Row]]:
+    """Replay a checkpoint, print the table and write the report.
+
+    Args:
+        cfg: as in ``replay_checkpoint``.
+        settings: what to replay.
+        command: what reproduces it.
+
+    Returns:
+        The rows of each arm.
+
+    Raises:
+        ValueError: as ``replay_checkpoint``.
+    """
+    table = replay_checkpoint(cfg, settings)
+    arms = {arm.arm.name: arm.arm for arm in REPLAY_ARMS} | {arm.name: arm for arm in RERUN_ARMS}
+    metadata = MetadataCatalog.get(cfg.DATASETS.TEST[0])
+    reference = settings.output / f"{REFERENCE.arm.name}.json"
+    outcome = report.Outcome(
+        title=f"What each pixel convention costs, on {cfg.DATASETS.TEST[0]}",
+        lead=(_LEAD,),
+        rows=table,
+        pairs=lambda arm: [[(reference, settings.output / f"{arm.name}.json")]],
+        dataset=_truth(cfg, settings),
+        image_root=Path(metadata.image_root),
+        config_diffs={rows[0].arm.name: _diff(cfg, arms[rows[0].arm.name]) for rows in table},
+        command=command,
+        settings=_identity(cfg, settings),
+        num_draws=min(settings.num_draws, 250),
+    )
+    print(report.terminal(outcome))
+    for path in report.save(outcome, settings.output)[:3]:
+        print(f"wrote {path}")
+    return table
+
+
+def _diff(cfg: Any, arm: Arm) -> list[str]:
+    if arm.kind == "replay" and arm.factor == "box_transform":
+        return [f"box_transform: float -> {arm.value}, in the last box stage alone"]
+    if arm.factor == "clip":
+        return ["clip of the last box stage: to W, H -> to W - 1, H - 1"]
+    return config_diff(cfg, arm)
 
 
 def replay_checkpoint(cfg: Any, settings: ReplaySettings) -> list[list[Row]]:
