@@ -16,7 +16,6 @@ SWEEP = [
     "hydra-core>=1.3",
     "hydra-joblib-launcher",
     "hydra-submitit-launcher",
-    "jsonschema",
     "scipy",
     "submitit",
 ]
@@ -36,6 +35,7 @@ setup(
         "fvcore",
         "hotcoco",
         "jinja2",
+        "jsonschema",
         "matplotlib",
         "numba",
         "numpy",

@@ -100,7 +100,8 @@ def no_effect_notes(outcome: Outcome) -> list[str]:
     return [
         within_margin(rows, outcome.margin)
         for rows in outcome.rows
-        if reported(rows[0].arm.factor, rows[0].arm.value).text.startswith("0")
+        if rows[0].arm.factor != "null"
+        and reported(rows[0].arm.factor, rows[0].arm.value).text.startswith("0")
     ]
 
 
