@@ -53,6 +53,6 @@ setup(
             "pytest",
             "pytest-xdist",
             "ruff",
-        ]
+        ],
     },
 )
