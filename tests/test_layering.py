@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "d2align"
 FLOORS = [
     {"geometry"},
-    {"config", "registry", "data", "modeling", "evaluation", "audit"},
+    {"config", "registry", "data", "modeling", "evaluation", "audit", "figures"},
     {"engine"},
     {"ablation"},
     {"cli"},
