@@ -1,0 +1,37 @@
+"""Files of results that are there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from typing import IO
+
+from detectron2.utils.file_io import PathManager
+
+
+@contextlib.contextmanager
+def open_whole(path: str, mode: str) -> Iterator[IO]:
+    """Open a file that appears under its name only when it is written to the end.
+
+    Args:
+        path: local, or a URL that a handler of Detectron2's PathManager takes. What such a
+            handler does with a half-written file is its own affair.
+        mode: "w" or "wb".
+
+    Yields:
+        The file.
+    """
+    if "://" in path:
+        with PathManager.open(path, mode) as file:
+            yield file
+        return
+    partial = f"{path}.{uuid.uuid4().hex[:12]}.tmp"
+    try:
+        with open(partial, mode) as file:
+            yield file
+        os.replace(partial, path)
+    finally:
+        if os.path.exists(partial):
+            os.remove(partial)
