@@ -84,7 +84,11 @@ from d2align.geometry.mask_target import (
     rasterize_polygons_within_box,
     rasterize_polygons_within_box_detectron1,
 )
-from d2align.geometry.paste_mask import paste_masks, paste_masks_detectron1
+from d2align.geometry.paste_mask import (
+    paste_masks,
+    paste_masks_detectron1,
+    paste_soft_masks,
+)
 from d2align.geometry.points import (
     image_to_unit_coords,
     regular_points,
@@ -93,7 +97,7 @@ from d2align.geometry.points import (
     sample_points_align_corners,
     unit_to_image_coords,
 )
-from d2align.geometry.rle import paste_masks_to_rle
+from d2align.geometry.rle import paste_masks_detectron1_to_rle, paste_masks_to_rle
 from d2align.geometry.roi_align import roi_align, roi_align_grid_sample, roi_align_unaligned
 
 __all__ = [
@@ -151,7 +155,9 @@ __all__ = [
     "index_to_coord",
     "paste_masks",
     "paste_masks_detectron1",
+    "paste_masks_detectron1_to_rle",
     "paste_masks_to_rle",
+    "paste_soft_masks",
     "rasterize_polygons_within_box",
     "rasterize_polygons_within_box_detectron1",
     "regular_points",

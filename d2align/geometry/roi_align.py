@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from d2align.geometry._checks import check_boxes, check_floating, check_tensor, describe, fail
+from d2align.geometry.roi_align_cpu import roi_align_cpu
+from d2align.geometry.roi_align_samples import bins_of_boxes, bins_of_boxes_unaligned
 
 
 def roi_align(
@@ -84,14 +86,18 @@ def roi_align_unchecked(
     input: Tensor, rois: Tensor, size: Sequence[int], spatial_scale: float, sampling_ratio: int
 ) -> Tensor:
     """``roi_align`` without its checks."""
-    return _torchvision_roi_align(input, rois, size, spatial_scale, sampling_ratio, aligned=True)
+    arguments = (input, rois.to(input.dtype), size, spatial_scale, sampling_ratio)
+    out = roi_align_cpu(*arguments, bins_of_boxes)
+    return _torchvision_roi_align(*arguments, aligned=True) if out is None else out
 
 
 def roi_align_unaligned_unchecked(
     input: Tensor, rois: Tensor, size: Sequence[int], spatial_scale: float, sampling_ratio: int
 ) -> Tensor:
     """``roi_align_unaligned`` without its checks."""
-    return _torchvision_roi_align(input, rois, size, spatial_scale, sampling_ratio, aligned=False)
+    arguments = (input, rois.to(input.dtype), size, spatial_scale, sampling_ratio)
+    out = roi_align_cpu(*arguments, bins_of_boxes_unaligned)
+    return _torchvision_roi_align(*arguments, aligned=False) if out is None else out
 
 
 def _torchvision_roi_align(
@@ -105,9 +111,7 @@ def _torchvision_roi_align(
 ) -> Tensor:
     from torchvision.ops import roi_align as op  # imported here: it takes a second
 
-    out: Tensor = op(
-        input, rois.to(input.dtype), tuple(size), spatial_scale, sampling_ratio, aligned
-    )
+    out: Tensor = op(input, rois, tuple(size), spatial_scale, sampling_ratio, aligned)
     return out
 
 
