@@ -24,6 +24,8 @@ _REGISTRIES = {
     "mask_target": MASK_TARGET_REGISTRY,
     "paste_mask": PASTE_MASK_REGISTRY,
 }
+BOXES = ("float", "inclusive")  # beside the factors: a switch of the presets
+MASK_FORMATS = ("bitmask", "rle")
 _POOLERS = ("ROI_BOX_HEAD", "ROI_MASK_HEAD", "ROI_KEYPOINT_HEAD")
 
 
@@ -80,7 +82,7 @@ FACTORS: dict[str, Factor] = {
         _set_roi_align,
         tuple(f"MODEL.{head}.POOLER_TYPE" for head in _POOLERS),
     ),
-    "mask_target": _own_key("MASK_TARGET", ("aligned", "unaligned")),
+    "mask_target": _own_key("MASK_TARGET", ("aligned", "unaligned", "detectron1")),
     "paste_mask": _own_key("PASTE_MASK", ("aligned", "detectron1")),
 }
 
@@ -89,7 +91,7 @@ _DETECTRON1 = {
     "flip": "detectron1",
     "anchors": "detectron1",
     "roi_align": "unaligned",
-    "mask_target": "unaligned",
+    "mask_target": "detectron1",
     "paste_mask": "detectron1",
 }
 PRESETS: dict[str, dict[str, str]] = {
@@ -107,12 +109,17 @@ def add_d2align_config(cfg: Any) -> None:
             D2ALIGN.PRESET: "" (each switch for itself) or aligned | detectron1 |
                 py_faster_rcnn, which then decides every factor, Detectron2's keys included.
             D2ALIGN.BOX_TRANSFORM: float | py_faster_rcnn | detectron1. The historical ones act
-                in resized pixels in the RPN and RetinaNet, in original pixels in R-CNN heads. They
-                take Detectron2's float boxes as they are: the +1 is left in, as in a port that
-                changed the data but not the transform.
+                in resized pixels in the RPN and RetinaNet, in original pixels in R-CNN heads. On
+                float BOXES they add the +1 to boxes that have their last pixel.
             D2ALIGN.FLIP: coordinate | detectron1 | index, in original pixels.
-            D2ALIGN.MASK_TARGET: aligned | unaligned (unaligned needs INPUT.MASK_FORMAT bitmask).
+            D2ALIGN.MASK_TARGET: aligned | unaligned (needs INPUT.MASK_FORMAT bitmask) | detectron1
+                (needs INPUT.MASK_FORMAT polygon).
             D2ALIGN.PASTE_MASK: aligned | detectron1, in original pixels.
+            D2ALIGN.BOXES: float | inclusive, as inside Detectron (docs/detectron1.md); no factor.
+            D2ALIGN.TEST.MASK_FORMAT: bitmask | rle. How an R-CNN gives masks: dense as pred_masks,
+                or encoded as pred_masks_rle, the faster form for d2align's COCOEvaluator.
+            D2ALIGN.FAST_CPU: whether models are faster on the CPU and equal but for rounding, or
+                equal to the last bit. On a GPU it changes nothing.
             Two factors have keys of Detectron2's own: MODEL.ANCHOR_GENERATOR.NAME
             (DefaultAnchorGenerator | Detectron1AnchorGenerator) and MODEL.ROI_*_HEAD.POOLER_TYPE
             (ROIAlignV2 | ROIAlign).
@@ -120,6 +127,10 @@ def add_d2align_config(cfg: Any) -> None:
     node = type(cfg)
     cfg.D2ALIGN = node()
     cfg.D2ALIGN.PRESET = ""
+    cfg.D2ALIGN.BOXES = BOXES[0]
+    cfg.D2ALIGN.FAST_CPU = True
+    cfg.D2ALIGN.TEST = node()
+    cfg.D2ALIGN.TEST.MASK_FORMAT = MASK_FORMATS[0]
     for name, factor in FACTORS.items():
         if factor.keys[0].startswith("D2ALIGN."):
             cfg.D2ALIGN[factor.keys[0].split(".")[1]] = PRESETS["aligned"][name]
@@ -157,8 +168,9 @@ def set_preset(cfg: Any, preset: str) -> None:
     """Turn every factor of a config to a preset's value.
 
     Args:
-        cfg: a config with d2align's keys, changed in place; a historical preset also sets
-            INPUT.MASK_FORMAT bitmask, on which mask_target acts.
+        cfg: a config with d2align's keys, changed in place. A historical preset also sets what
+            its source had beside the factors: inclusive boxes, no anchors across the border,
+            polygons for mask targets, and two samples a side of its RoIAlign on a pyramid.
         preset: aligned | detectron1 | py_faster_rcnn.
 
     Raises:
@@ -167,8 +179,15 @@ def set_preset(cfg: Any, preset: str) -> None:
     _check_choice("D2ALIGN.PRESET", preset, tuple(PRESETS))
     for name, value in PRESETS[preset].items():
         set_factor(cfg, name, value)
-    if preset != "aligned" and cfg.MODEL.MASK_ON:
-        cfg.INPUT.MASK_FORMAT = "bitmask"
+    cfg.D2ALIGN.BOXES = BOXES[preset != "aligned"]
+    if preset == "aligned":
+        return
+    cfg.MODEL.RPN.BOUNDARY_THRESH = 0
+    if cfg.MODEL.MASK_ON:
+        cfg.INPUT.MASK_FORMAT = "polygon"
+    if len(cfg.MODEL.ROI_HEADS.IN_FEATURES) > 1:
+        for head in _POOLERS:
+            cfg.MODEL[head].POOLER_SAMPLING_RATIO = 2
 
 
 def check_d2align_config(cfg: Any) -> None:
@@ -187,12 +206,14 @@ def check_d2align_config(cfg: Any) -> None:
     for name, factor in FACTORS.items():
         if factor.keys[0].startswith("D2ALIGN."):
             _check_choice(factor.keys[0], factor.get(cfg), choices(name))
+    known = (*_POOLER_TYPES, "ROIPool", "ROIAlignRotated")
     for head in _POOLERS:
-        known = (*_POOLER_TYPES, "ROIPool", "ROIAlignRotated")
         _check_choice(f"MODEL.{head}.POOLER_TYPE", cfg.MODEL[head].POOLER_TYPE, known)
     _check_mask_target(cfg)
     _check_flip(cfg)
     _check_scale(cfg)
+    _check_boxes(cfg)
+    _check_mask_format(cfg)
 
 
 def choices(factor: str) -> tuple[str, ...]:
@@ -214,18 +235,22 @@ def _check_no_conflict(cfg: Any) -> None:
         if get_factors(cfg)[name] not in (value, PRESETS["aligned"][name]):
             raise ValueError(
                 f"D2ALIGN.PRESET: got {cfg.D2ALIGN.PRESET!r} beside {name} "
-                f"{get_factors(cfg)[name]!r}, expected no other switch, since a preset sets all of "
-                "them: leave the preset out, or the switch"
+                f"{get_factors(cfg)[name]!r}, expected one of the two: a preset sets all switches"
             )
+    if cfg.D2ALIGN.PRESET == "aligned" and cfg.D2ALIGN.BOXES != "float":
+        raise ValueError("D2ALIGN.PRESET: got 'aligned' beside other BOXES, expected 'float' ones")
 
 
 def _check_mask_target(cfg: Any) -> None:
-    crops = cfg.D2ALIGN.MASK_TARGET != "aligned" and cfg.MODEL.MASK_ON
-    if crops and cfg.INPUT.MASK_FORMAT != "bitmask":
+    target = cfg.D2ALIGN.MASK_TARGET
+    if target == "aligned" or not cfg.MODEL.MASK_ON:
+        return
+    needed = "polygon" if target == "detectron1" else "bitmask"
+    if needed != cfg.INPUT.MASK_FORMAT:
         raise ValueError(
-            f"D2ALIGN.MASK_TARGET: got {cfg.D2ALIGN.MASK_TARGET!r} with INPUT.MASK_FORMAT "
-            f"{cfg.INPUT.MASK_FORMAT!r}, expected INPUT.MASK_FORMAT 'bitmask': it is bitmasks that "
-            "are cropped by RoIAlign"
+            f"D2ALIGN.MASK_TARGET: got {target!r} with INPUT.MASK_FORMAT "
+            f"{cfg.INPUT.MASK_FORMAT!r}, expected INPUT.MASK_FORMAT {needed!r}: that is what it "
+            "makes its targets from"
         )
 
 
@@ -239,10 +264,37 @@ def _check_flip(cfg: Any) -> None:
 
 
 def _check_scale(cfg: Any) -> None:
-    if cfg.D2ALIGN.BOX_TRANSFORM in ("detectron1", "py_faster_rcnn") and cfg.INPUT.CROP.ENABLED:
+    for key in ("BOX_TRANSFORM", "MASK_TARGET"):
+        if cfg.D2ALIGN[key] in ("detectron1", "py_faster_rcnn") and cfg.INPUT.CROP.ENABLED:
+            raise ValueError(
+                f"D2ALIGN.{key}: got {cfg.D2ALIGN[key]!r} with INPUT.CROP.ENABLED, expected no "
+                "crop, which hides the scale to original pixels, in which it acts"
+            )
+
+
+def _check_boxes(cfg: Any) -> None:
+    _check_choice("D2ALIGN.BOXES", cfg.D2ALIGN.BOXES, BOXES)
+    if cfg.D2ALIGN.BOXES == "float":
+        return
+    got = f"D2ALIGN.BOXES: got {cfg.D2ALIGN.BOXES!r}, expected"
+    historical = cfg.D2ALIGN.BOX_TRANSFORM in ("detectron1", "py_faster_rcnn")
+    if not historical or "RetinaNet" in cfg.MODEL.META_ARCHITECTURE:
         raise ValueError(
-            f"D2ALIGN.BOX_TRANSFORM: got {cfg.D2ALIGN.BOX_TRANSFORM!r} with INPUT.CROP.ENABLED, "
-            "expected no crop: it acts in original pixels, whose scale a crop hides"
+            f"{got} an R-CNN with D2ALIGN.BOX_TRANSFORM detectron1 or py_faster_rcnn; for a "
+            "RetinaNet, leave the preset out and set the other switches one by one"
+        )
+    head = cfg.MODEL.ROI_BOX_HEAD
+    losses = {head.BBOX_REG_LOSS_TYPE, cfg.MODEL.RPN.BBOX_REG_LOSS_TYPE}
+    if losses != {"smooth_l1"} or head.TRAIN_ON_PRED_BOXES or cfg.MODEL.LOAD_PROPOSALS:
+        raise ValueError(f"{got} smooth_l1 box losses, no TRAIN_ON_PRED_BOXES, no LOAD_PROPOSALS")
+
+
+def _check_mask_format(cfg: Any) -> None:
+    _check_choice("D2ALIGN.TEST.MASK_FORMAT", cfg.D2ALIGN.TEST.MASK_FORMAT, MASK_FORMATS)
+    if cfg.D2ALIGN.TEST.MASK_FORMAT == "rle" and "Panoptic" in cfg.MODEL.META_ARCHITECTURE:
+        raise ValueError(
+            "D2ALIGN.TEST.MASK_FORMAT: got 'rle' for a panoptic model, expected 'bitmask': dense "
+            "masks are what it is combined from"
         )
 
 

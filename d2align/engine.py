@@ -27,7 +27,7 @@ from detectron2.data import (
 )
 from detectron2.engine import DefaultTrainer, SimpleTrainer, default_setup, hooks
 from detectron2.engine import launch as d2_launch
-from detectron2.evaluation import COCOEvaluator, verify_results
+from detectron2.evaluation import verify_results
 from detectron2.modeling import ANCHOR_GENERATOR_REGISTRY
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
@@ -37,6 +37,7 @@ from torch.nn.parallel import DistributedDataParallel
 from d2align.config import add_d2align_config, check_d2align_config, get_factors
 from d2align.data import PixelExactDatasetMapper
 from d2align.data.shapes.register import is_shapes, prepare_shapes
+from d2align.evaluation import COCOEvaluator, LVISEvaluator
 from d2align.modeling import PixelExactRCNNWithTTA
 from d2align.modeling.small_backbone import add_small_backbone_config
 
@@ -207,10 +208,10 @@ def check_datasets(cfg: Any, *, eval_only: bool) -> None:
 
 def _check_evaluator(name: str) -> None:
     kind = MetadataCatalog.get(name).get("evaluator_type", "coco")
-    if kind not in ("coco", "coco_panoptic_seg"):
+    if kind not in ("coco", "coco_panoptic_seg", "lvis"):
         raise ValueError(
-            f"DATASETS.TEST: {name!r} has evaluator_type {kind!r}, expected 'coco': override "
-            "Trainer.build_evaluator for other kinds"
+            f"DATASETS.TEST: {name!r} has evaluator_type {kind!r}, expected 'coco' or 'lvis': "
+            "override Trainer.build_evaluator for other kinds"
         )
 
 
@@ -286,21 +287,23 @@ class Trainer(DefaultTrainer):
     def build_evaluator(
         cls, cfg: Any, dataset_name: str, output_folder: str | None = None
     ) -> COCOEvaluator:
-        """Return Detectron2's COCO evaluator.
+        """Return the fast COCO evaluator, or that of LVIS.
 
         Args:
             cfg: a config.
-            dataset_name: a data set of COCO's format.
+            dataset_name: a data set of COCO's or LVIS's format.
             output_folder: where results go; None takes OUTPUT_DIR/inference.
 
         Returns:
             A COCOEvaluator.
 
         Raises:
-            ValueError: the data set is not of COCO's format.
+            ValueError: the data set is of another format.
         """
         _check_evaluator(dataset_name)
         folder = output_folder or os.path.join(cfg.OUTPUT_DIR, "inference")
+        if MetadataCatalog.get(dataset_name).get("evaluator_type") == "lvis":
+            return LVISEvaluator(dataset_name, output_dir=folder)
         return COCOEvaluator(
             dataset_name, output_dir=folder, kpt_oks_sigmas=cfg.TEST.KEYPOINT_OKS_SIGMAS
         )

@@ -127,13 +127,13 @@ def build_vertical_flip(name: str, height: int) -> Any:
 
 
 def build_mask_target(name: str) -> Any:
-    """Return the bitmask crop of that name.
+    """Return the masks of that name, which know how they are cropped.
 
     Args:
         name: a value of the factor mask_target.
 
     Returns:
-        A subclass of Detectron2's BitMasks.
+        A subclass of Detectron2's BitMasks, or of its PolygonMasks.
 
     Raises:
         ValueError: an unknown name.

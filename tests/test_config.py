@@ -11,6 +11,7 @@ from detectron2 import model_zoo
 from detectron2.config import get_cfg
 
 from d2align.config import (
+    BOXES,
     FACTORS,
     PRESETS,
     add_d2align_config,
@@ -36,7 +37,14 @@ SINGLE = {
     "paste_mask": {"paste_mask": "detectron1"},
     "keypoint_flip_index": {"flip": "index"},
 }
+# The factors with keys of our own.
+OWN_FACTORS = ("box_transform", "flip", "mask_target", "paste_mask")
 PRESET_FILES = {"detectron1", "py_faster_rcnn"}
+# What a historical preset sets beside the factors.
+PRESET_KEYS = {"D2ALIGN.PRESET", "D2ALIGN.BOXES", "MODEL.RPN.BOUNDARY_THRESH", "INPUT.MASK_FORMAT"}
+PRESET_KEYS |= {
+    f"MODEL.ROI_{head}_HEAD.POOLER_SAMPLING_RATIO" for head in ("BOX", "MASK", "KEYPOINT")
+}
 REFERENCES = {"aligned", "keypoint_aligned"}
 
 
@@ -100,7 +108,7 @@ def test_overlay_differs_from_the_reference_only_in_its_declared_keys(path: Path
     found.discard("OUTPUT_DIR")
     if name in PRESET_FILES:
         allowed = {key for factor in FACTORS.values() for key in factor.keys}
-        assert found == allowed | {"D2ALIGN.PRESET"}
+        assert found == allowed | PRESET_KEYS
     else:
         assert found == {key for factor in SINGLE.get(name, {}) for key in FACTORS[factor].keys}
 
@@ -170,37 +178,19 @@ def test_defaults_are_aligned() -> None:
 @pytest.mark.parametrize("factor", FACTORS)
 def test_set_factor_and_get_factors_agree_and_touch_only_declared_keys(factor: str) -> None:
     for value in FACTORS[factor].values:
-        cfg = aligned()
+        drawn = (factor, value) == ("mask_target", "detectron1")
+        opts = ("INPUT.MASK_FORMAT", "polygon") if drawn else ()
+        cfg = aligned(*opts)
         set_factor(cfg, factor, value)
         assert get_factors(cfg) == {**PRESETS["aligned"], factor: value}
-        assert differing(cfg, aligned()) <= set(FACTORS[factor].keys)
+        assert differing(cfg, aligned(*opts)) <= set(FACTORS[factor].keys)
         check_d2align_config(cfg)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_preset_decides_every_factor_and_is_checked_twice_without_harm(preset: str) -> None:
-    cfg = aligned("D2ALIGN.PRESET", preset)
-    assert get_factors(cfg) == PRESETS[preset]
-    before = cfg.clone()
-    check_d2align_config(cfg)
-    assert cfg == before
-    other = aligned()
-    set_preset(other, preset)
-    assert get_factors(other) == PRESETS[preset] and PRESETS[preset].keys() == FACTORS.keys()
-
-
-def test_presets_set_bitmasks_where_there_are_masks() -> None:
-    cfg = aligned("D2ALIGN.PRESET", "detectron1", "INPUT.MASK_FORMAT", "polygon")
-    assert cfg.INPUT.MASK_FORMAT == "bitmask"
-    cfg = aligned("D2ALIGN.PRESET", "aligned", "INPUT.MASK_FORMAT", "polygon")
-    assert cfg.INPUT.MASK_FORMAT == "polygon"
-    no_masks = ("D2ALIGN.PRESET", "detectron1", "MODEL.MASK_ON", "False")
-    assert aligned(*no_masks, "INPUT.MASK_FORMAT", "polygon").INPUT.MASK_FORMAT == "polygon"
-
-
-@pytest.mark.parametrize("key", ["PRESET", "BOX_TRANSFORM", "FLIP", "MASK_TARGET", "PASTE_MASK"])
+@pytest.mark.parametrize("key", ["PRESET", "BOXES", *(k.upper() for k in OWN_FACTORS)])
 def test_unknown_value_is_refused_with_the_choices(key: str) -> None:
-    choices = list(PRESETS) if key == "PRESET" else list(FACTORS[key.lower()].values)
+    others = {"PRESET": list(PRESETS), "BOXES": list(BOXES)}
+    choices = others[key] if key in others else list(FACTORS[key.lower()].values)
     with pytest.raises(ValueError, match=f"D2ALIGN.{key}: got 'v2', expected one of") as error:
         aligned(f"D2ALIGN.{key}", "v2")
     assert str(choices) in str(error.value)
@@ -230,11 +220,17 @@ def test_unknown_keys_and_wrong_types_are_refused(opts: tuple[str, ...]) -> None
         aligned(*opts)
 
 
-def test_unaligned_mask_targets_need_bitmasks() -> None:
-    opts = ("D2ALIGN.MASK_TARGET", "unaligned", "INPUT.MASK_FORMAT", "polygon")
-    with pytest.raises(ValueError, match=r"MASK_TARGET: got 'unaligned'.*MASK_FORMAT 'bitmask'"):
+@pytest.mark.parametrize(
+    ("target", "needed", "given"),
+    [("unaligned", "bitmask", "polygon"), ("detectron1", "polygon", "bitmask")],
+)
+def test_historical_mask_targets_need_their_mask_format(
+    target: str, needed: str, given: str
+) -> None:
+    opts = ("D2ALIGN.MASK_TARGET", target, "INPUT.MASK_FORMAT", given)
+    with pytest.raises(ValueError, match=f"MASK_TARGET: got '{target}'.*MASK_FORMAT '{needed}'"):
         aligned(*opts)
-    assert aligned(*opts, "MODEL.MASK_ON", "False").INPUT.MASK_FORMAT == "polygon"
+    assert given == aligned(*opts, "MODEL.MASK_ON", "False").INPUT.MASK_FORMAT
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.modeling import build_model
-from detectron2.structures import BitMasks, Boxes, Instances
+from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
 from detectron2.utils.events import EventStorage
 
 from d2align.engine import load_config
@@ -16,11 +16,13 @@ from d2align.engine import load_config
 ROOT = Path(__file__).parents[1]
 SHAPES = ROOT / "configs" / "shapes"
 NUM_CLASSES = 6
+OBJECTS = [[5.25, 8.5, 20.5, 30.25], [20.0, 10.75, 40.0, 25.5], [30.5, 2.0, 30.75, 20.0]]  # xywh
 _SMALL = [
     *("MODEL.DEVICE", "cpu", "MODEL.SMALL_RESNET.CHANNELS", "[8, 8, 10, 12, 16]"),
     *("MODEL.FPN.OUT_CHANNELS", "16", "MODEL.ROI_BOX_HEAD.FC_DIM", "32"),
     *("MODEL.ROI_MASK_HEAD.CONV_DIM", "8", "TEST.DETECTIONS_PER_IMAGE", "20"),
     *("MODEL.RPN.POST_NMS_TOPK_TEST", "20", "DATALOADER.NUM_WORKERS", "0"),
+    *("D2ALIGN.FAST_CPU", "False"),  # equal to the last bit
 ]
 CASCADE = (
     *("MODEL.ROI_HEADS.NAME", "CascadeROIHeads"),
@@ -82,6 +84,28 @@ def tiny_batch(scale: float = 1.0, masks: bool = True) -> list[dict[str, Any]]:
     return batch
 
 
+def polygon_batch(scale: float = 1.0) -> list[dict[str, Any]]:
+    """``tiny_batch`` with polygons, the left half of each box, for presets of Detectron's."""
+    batch = tiny_batch(scale)
+    for entry in batch:
+        corners = entry["instances"].gt_boxes.tensor.tolist()
+        halves = [(x1, y1, (x1 + x2) / 2, y2) for x1, y1, x2, y2 in corners]
+        polygons = [[np.array([a, b, c, b, c, d, a, d])] for a, b, c, d in halves]
+        entry["instances"].gt_masks = PolygonMasks(polygons)
+    return batch
+
+
+def scaled_input(im_scale: float, h: int = 60, w: int = 80) -> dict[str, Any]:
+    """An image of 60 x 80 pixels resized by a scale, with ground truth in float boxes."""
+    size = (round(h * im_scale), round(w * im_scale))
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(3, *size, generator=generator) * 255
+    boxes = torch.tensor([[x, y, x + a, y + b] for x, y, a, b in OBJECTS]) * im_scale
+    target = Instances(size, gt_boxes=Boxes(boxes), gt_classes=torch.tensor([0, 1, 2]))
+    entry = {"image": image, "height": h, "width": w, "im_scale": im_scale}
+    return {**entry, "instances": target}
+
+
 def losses(model: Any, batch: list[dict[str, Any]], seed: int = 0) -> dict[str, torch.Tensor]:
     """The losses of a training step, with the sampling of anchors and proposals seeded."""
     model.train()
@@ -90,11 +114,32 @@ def losses(model: Any, batch: list[dict[str, Any]], seed: int = 0) -> dict[str, 
         return model(batch)
 
 
+def heard_targets(model: Any, batch: list[dict[str, Any]]) -> list[Instances]:
+    """The ground truth that the heads of a training step are given."""
+    heard: list[Instances] = []
+
+    def listen(proposals: Any, targets: Any) -> Any:
+        heard.extend(targets)
+        return type(model.roi_heads).label_and_sample_proposals(model.roi_heads, proposals, targets)
+
+    model.roi_heads.label_and_sample_proposals = listen
+    with EventStorage():
+        model.train()(batch)
+    del model.roi_heads.label_and_sample_proposals
+    return heard
+
+
 def detections(model: Any, batch: list[dict[str, Any]]) -> list[Instances]:
     """The postprocessed detections."""
     model.eval()
     with torch.no_grad():
         return [output["instances"] for output in model(batch)]
+
+
+def raw_detections(model: Any, batch: list[dict[str, Any]], **kwargs: Any) -> list[Instances]:
+    """The detections in network pixels."""
+    with torch.no_grad():
+        return model.eval().inference(batch, do_postprocess=False, **kwargs)
 
 
 def assert_same_losses(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:

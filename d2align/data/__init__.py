@@ -11,6 +11,7 @@ except ModuleNotFoundError:
 
 from d2align.data.augmentation import PixelExactRandomFlip, build_augmentation
 from d2align.data.dataset_mapper import PixelExactDatasetMapper
+from d2align.data.resize import Detectron1ResizeShortestEdge, Detectron1ResizeTransform
 from d2align.data.shapes.register import register_shapes
 from d2align.data.transforms import (
     CoordinateHFlipTransform,
@@ -29,6 +30,8 @@ __all__ = [
     "CoordinateVFlipTransform",
     "DatasetMapper",
     "Detectron1HFlipTransform",
+    "Detectron1ResizeShortestEdge",
+    "Detectron1ResizeTransform",
     "IndexHFlipTransform",
     "IndexVFlipTransform",
     "PixelExactDatasetMapper",

@@ -9,6 +9,7 @@ from detectron2.data import transforms as T
 from fvcore.transforms.transform import NoOpTransform, Transform
 
 import d2align.data.transforms  # noqa: F401  # registers the flips
+from d2align.data.resize import Detectron1ResizeShortestEdge
 from d2align.registry import (
     FLIP_REGISTRY,
     VERTICAL_FLIP_REGISTRY,
@@ -61,7 +62,7 @@ def build_augmentation(cfg: Any, is_train: bool) -> list[Any]:
     """Return Detectron2's default augmentations with the flip of ``D2ALIGN.FLIP``, done first.
 
     Convention: a flip acts in original pixels, before the resize, as in Detectron; a
-    crop, where configured, comes before both.
+    crop, where configured, comes before both. The resize of D2ALIGN.BOXES inclusive is Detectron's.
 
     Args:
         cfg: a config with d2align's keys.
@@ -72,7 +73,21 @@ def build_augmentation(cfg: Any, is_train: bool) -> list[Any]:
     """
     augmentations = detection_utils.build_augmentation(cfg, is_train)
     others = [a for a in augmentations if not isinstance(a, T.RandomFlip)]
+    if cfg.D2ALIGN.BOXES == "inclusive":
+        others = [_resize_detectron1(cfg, is_train) if _is_resize(a) else a for a in others]
     if not is_train or len(others) == len(augmentations):
         return others
     vertical = cfg.INPUT.RANDOM_FLIP == "vertical"
     return [PixelExactRandomFlip(cfg.D2ALIGN.FLIP, vertical=vertical), *others]
+
+
+def _is_resize(augmentation: Any) -> bool:
+    return isinstance(augmentation, T.ResizeShortestEdge)
+
+
+def _resize_detectron1(cfg: Any, is_train: bool) -> Detectron1ResizeShortestEdge:
+    if not is_train:
+        return Detectron1ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
+    return Detectron1ResizeShortestEdge(
+        cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
+    )

@@ -1,4 +1,4 @@
-"""Detectron2's DatasetMapper with the flip chosen by name."""
+"""Detectron2's DatasetMapper with the flip, and the rules for boxes, chosen by name."""
 
 from __future__ import annotations
 
@@ -8,25 +8,35 @@ from detectron2.config import configurable
 from detectron2.data import DatasetMapper
 from detectron2.data import transforms as T
 
+from d2align.config import BOXES
 from d2align.data.augmentation import build_augmentation
+from d2align.data.detectron1 import map_detectron1
 
 
 class PixelExactDatasetMapper(DatasetMapper):
     """Read an image and its annotations, augment both, and make them the model's input.
 
     Convention: integer corners; COCO's keypoints, which are indices, have had their +0.5 from
-    Detectron2's loader, and lose it in its evaluator.
+    Detectron2's loader, and lose it in its evaluator. Boxes are float ones in any case: those of
+    "inclusive" are over the pixels of Detectron's.
     """
 
     @configurable
-    def __init__(self, is_train: bool, **kwargs: Any) -> None:
+    def __init__(self, is_train: bool, boxes: str = "float", **kwargs: Any) -> None:
         """Make a mapper.
 
         Args:
             is_train: whether for training.
+            boxes: float, or inclusive, which cleans ground truth and scales it as Detectron did.
             **kwargs: those of DatasetMapper.
+
+        Raises:
+            ValueError: an unknown value of boxes.
         """
+        if boxes not in BOXES:
+            raise ValueError(f"boxes: got {boxes!r}, expected one of {list(BOXES)}")
         super().__init__(is_train, **kwargs)
+        self.boxes = boxes
 
     @classmethod
     def from_config(cls, cfg: Any, is_train: bool = True) -> dict[str, Any]:
@@ -34,4 +44,18 @@ class PixelExactDatasetMapper(DatasetMapper):
         arguments = super().from_config(cfg, is_train)
         crops = [a for a in arguments["augmentations"] if isinstance(a, T.RandomCrop)]
         arguments["augmentations"] = crops + build_augmentation(cfg, is_train)
-        return arguments
+        return {**arguments, "boxes": cfg.D2ALIGN.BOXES}
+
+    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
+        """Return the model's input for a record.
+
+        Args:
+            dataset_dict: a record in Detectron2's format.
+
+        Returns:
+            As DatasetMapper, or as ``map_detectron1``.
+        """
+        if self.boxes == "inclusive":
+            return map_detectron1(self, dataset_dict)
+        mapped: dict[str, Any] = super().__call__(dataset_dict)
+        return mapped

@@ -14,11 +14,17 @@ from d2align.modeling.fast_rcnn import (
     EncodeInOriginalPixels,
     PyFasterRCNNOutputLayers,
 )
-from d2align.modeling.mask_head import AlignedBitMasks, UnalignedBitMasks
+from d2align.modeling.inclusive.boxes import InclusiveBoxes
+from d2align.modeling.mask_head import (
+    AlignedBitMasks,
+    Detectron1PolygonMasks,
+    UnalignedBitMasks,
+)
 from d2align.modeling.panoptic_fpn import PixelExactPanopticFPN
 from d2align.modeling.postprocessing import detector_postprocess
 from d2align.modeling.rcnn import PixelExactRCNN
 from d2align.modeling.retinanet import PixelExactRetinaNet
+from d2align.modeling.rle_masks import RleMasks, detector_postprocess_to_rle
 from d2align.modeling.test_time_augmentation import (
     PixelExactDatasetMapperTTA,
     PixelExactRCNNWithTTA,
@@ -30,8 +36,10 @@ __all__ = [
     "Detectron1AnchorGenerator",
     "Detectron1BoxTransform",
     "Detectron1OutputLayers",
+    "Detectron1PolygonMasks",
     "EncodeInOriginalPixels",
     "FloatBoxTransform",
+    "InclusiveBoxes",
     "PixelExactDatasetMapperTTA",
     "PixelExactPanopticFPN",
     "PixelExactRCNN",
@@ -39,7 +47,9 @@ __all__ = [
     "PixelExactRetinaNet",
     "PyFasterRCNNBoxTransform",
     "PyFasterRCNNOutputLayers",
+    "RleMasks",
     "UnalignedBitMasks",
     "apply",
     "detector_postprocess",
+    "detector_postprocess_to_rle",
 ]

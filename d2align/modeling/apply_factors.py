@@ -16,6 +16,7 @@ from detectron2.modeling.meta_arch import GeneralizedRCNN, PanopticFPN, RetinaNe
 from detectron2.modeling.proposal_generator import RPN
 from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 from detectron2.modeling.roi_heads.mask_head import BaseMaskRCNNHead
+from detectron2.structures import PolygonMasks
 from torch import nn
 
 from d2align.config import FACTORS
@@ -25,9 +26,12 @@ from d2align.modeling.anchor_generator import (
     float_cell_anchors,
     round_cell_anchors,
 )
-from d2align.modeling.fast_rcnn import DecodeInOriginalPixels, EncodeInOriginalPixels
+from d2align.modeling.fast_rcnn import PREDICTOR_MIXINS
+from d2align.modeling.inclusive.apply_boxes import apply_boxes, check_boxes
+from d2align.modeling.inclusive.fast_rcnn import InclusivePredictor
 from d2align.modeling.inference import PixelExactInference, PixelExactPanopticInference
-from d2align.modeling.mask_head import CropByName
+from d2align.modeling.mask_head import CropByName, CropPolygonsInOriginalPixels
+from d2align.modeling.mixins import set_mixin
 from d2align.registry import (
     BOX_TRANSFORM_REGISTRY,
     MASK_TARGET_REGISTRY,
@@ -38,10 +42,6 @@ from d2align.registry import (
 )
 
 Model = TypeVar("Model", bound=nn.Module)
-_PREDICTOR_MIXINS = {
-    "detectron1": EncodeInOriginalPixels,
-    "py_faster_rcnn": DecodeInOriginalPixels,
-}
 
 
 def apply(
@@ -52,19 +52,24 @@ def apply(
     roi_align: str | None = None,
     mask_target: str | None = None,
     paste_mask: str | None = None,
+    boxes: str | None = None,
 ) -> Model:
     """Turn pixel details of a built model; what is None stays as it is.
 
     Convention: the first value of each factor is the aligned one. Historical box transforms act
-    in network pixels in the RPN and RetinaNet and in original pixels in R-CNN heads.
+    in network pixels in the RPN and RetinaNet and in original pixels in R-CNN heads. Whatever
+    boxes are inside, ground truth and detections are float boxes.
 
     Args:
         model: a GeneralizedRCNN, PanopticFPN or RetinaNet, or a subclass; changed in place.
         box_transform: float | detectron1 | py_faster_rcnn.
         anchors: float | detectron1.
         roi_align: aligned | unaligned.
-        mask_target: aligned | unaligned; acts on bitmasks in training.
+        mask_target: aligned | unaligned | detectron1; acts in training, unaligned on bitmasks,
+            detectron1 on polygons.
         paste_mask: aligned | detectron1.
+        boxes: float | inclusive; inside an R-CNN, with a historical box_transform: see
+            ``d2align.modeling.inclusive``.
 
     Returns:
         The same model.
@@ -80,6 +85,7 @@ def apply(
         "mask_target": mask_target,
         "paste_mask": paste_mask,
     }
+    check_boxes(model, boxes, box_transform)
     steps = [
         functools.partial(_STEPS[factor], model, value, _targets(model, factor, value))
         for factor, value in wanted.items()
@@ -87,6 +93,8 @@ def apply(
     ]
     for step in steps:
         step()
+    if boxes is not None:
+        apply_boxes(model, boxes)
     return model
 
 
@@ -103,6 +111,7 @@ def factors_from_config(cfg: Any) -> dict[str, str]:
     factors = {"box_transform": cfg.D2ALIGN.BOX_TRANSFORM}
     if "RetinaNet" not in cfg.MODEL.META_ARCHITECTURE:
         factors["paste_mask"] = cfg.D2ALIGN.PASTE_MASK
+        factors["boxes"] = cfg.D2ALIGN.BOXES
         if cfg.MODEL.MASK_ON:
             factors["mask_target"] = cfg.D2ALIGN.MASK_TARGET
     return factors
@@ -123,6 +132,8 @@ def _targets(model: nn.Module, factor: str, value: str) -> list[nn.Module]:
         )
     if factor == "box_transform":
         _check_box_transform(model, value, found)
+    if factor == "mask_target" and _is_drawn(value):
+        _check_knows_scale(model)
     if factor == "anchors" and value == "float":
         _check_float_anchors(found)
     return found
@@ -149,10 +160,23 @@ def _check_box_transform(model: nn.Module, value: str, found: list[nn.Module]) -
             f"expected RPN, RetinaNet and FastRCNNOutputLayers, on which {value!r} acts"
         )
     has_predictor = any(isinstance(m, FastRCNNOutputLayers) for m in found)
-    if has_predictor and value in _PREDICTOR_MIXINS and not _meta_architectures(model):
+    if has_predictor and _is_in_original_pixels(value):
+        _check_knows_scale(model)
+
+
+def _is_in_original_pixels(box_transform: str) -> bool:
+    return BOX_TRANSFORM_REGISTRY.get(box_transform) in PREDICTOR_MIXINS
+
+
+def _is_drawn(mask_target: str) -> bool:
+    return issubclass(build_mask_target(mask_target), PolygonMasks)
+
+
+def _check_knows_scale(model: nn.Module) -> None:
+    if not _meta_architectures(model):
         raise ValueError(
             f"model: got {type(model).__name__}, expected the whole GeneralizedRCNN: historical "
-            "R-CNN decodes happen in original pixels, whose scale only it knows"
+            "heads act in original pixels, whose scale only it knows"
         )
 
 
@@ -173,9 +197,9 @@ def _apply_box_transform(model: nn.Module, value: str, modules: list[nn.Module])
     for module in modules:
         old = module.box2box_transform
         module.box2box_transform = build_box_transform(value, old.weights, old.scale_clamp)
-        if isinstance(module, FastRCNNOutputLayers):
-            _set_mixin(module, _PREDICTOR_MIXINS.get(value))
-    if value in _PREDICTOR_MIXINS:
+        if isinstance(module, FastRCNNOutputLayers) and not isinstance(module, InclusivePredictor):
+            set_mixin(module, PREDICTOR_MIXINS.get(type(module.box2box_transform)))
+    if _is_in_original_pixels(value):
         for meta in _meta_architectures(model):
             _make_pixel_exact(meta)
 
@@ -202,11 +226,19 @@ def _apply_roi_align(model: nn.Module, value: str, modules: list[nn.Module]) -> 
 
 
 def _apply_mask_target(model: nn.Module, value: str, modules: list[nn.Module]) -> None:
+    chosen = build_mask_target(value)
     for module in modules:
-        # Detectron2's own BitMasks and polygons are aligned: leave them be.
-        _set_mixin(module, None if value == "aligned" else CropByName)
-        if value != "aligned":
-            module.bitmasks_class = build_mask_target(value)
+        if value == "aligned":  # as Detectron2's own bitmasks and polygons are
+            set_mixin(module, None)
+        elif _is_drawn(value):
+            set_mixin(module, CropPolygonsInOriginalPixels)
+            module.polygons_class = chosen
+        else:
+            set_mixin(module, CropByName)
+            module.bitmasks_class = chosen
+    if _is_drawn(value):
+        for meta in _meta_architectures(model):
+            _make_pixel_exact(meta)
 
 
 def _apply_paste_mask(model: nn.Module, value: str, modules: list[nn.Module]) -> None:
@@ -216,33 +248,10 @@ def _apply_paste_mask(model: nn.Module, value: str, modules: list[nn.Module]) ->
 
 
 def _make_pixel_exact(model: nn.Module) -> None:
+    if isinstance(model, PixelExactInference | PixelExactPanopticInference):
+        return
     panoptic = isinstance(model, PanopticFPN)
-    _set_mixin(model, PixelExactPanopticInference if panoptic else PixelExactInference)
-
-
-def _set_mixin(module: nn.Module, mixin: type | None) -> None:
-    """Put a mixin before a module's own class, in the place of one that was put there before."""
-    plain = vars(type(module)).get("class_without_mixin", type(module))
-    module.__class__ = plain if mixin is None else _class_with_mixin(mixin, plain)
-
-
-@functools.cache
-def _class_with_mixin(mixin: type, plain: type) -> type:
-    if issubclass(plain, mixin):
-        return plain
-    members = {"class_without_mixin": plain, "mixin": mixin, "__reduce_ex__": _reduce}
-    return type(f"{mixin.__name__}{plain.__name__}", (mixin, plain), members)
-
-
-def _reduce(self: Any, protocol: int) -> Any:
-    """Pickle a module whose class was made here, by what its class was made of."""
-    made_of = (type(self).mixin, type(self).class_without_mixin)
-    return _rebuild, made_of, self.__dict__
-
-
-def _rebuild(mixin: type, plain: type) -> Any:
-    cls = _class_with_mixin(mixin, plain)
-    return cls.__new__(cls)
+    set_mixin(model, PixelExactPanopticInference if panoptic else PixelExactInference)
 
 
 _ACTS_ON: dict[str, tuple[type, ...]] = {

@@ -7,27 +7,42 @@ from typing import Any
 from detectron2.config import configurable
 
 from d2align.modeling.apply_factors import apply, factors_from_config
+from d2align.modeling.fast_cpu import FastOnCpu
+from d2align.modeling.poolers import use_fast_poolers
 
 
-class TurnedByFactors:
+class TurnedByFactors(FastOnCpu):
     """A mixin before a Detectron2 meta-architecture: build it, then apply factors to it.
 
     Convention: integer corners unless a factor says otherwise.
     """
 
     @configurable
-    def __init__(self, *, factors: dict[str, str], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        factors: dict[str, str],
+        mask_format: str = "bitmask",
+        fast_cpu: bool = False,
+        **kwargs: Any,
+    ) -> None:
         """Build the model and apply factors to it.
 
         Args:
             factors: factor -> value, as the keyword arguments of ``d2align.modeling.apply``.
+            mask_format: bitmask | rle, the masks of detections.
+            fast_cpu: whether to be fast on the CPU, at the price of rounding.
             **kwargs: those of the meta-architecture.
 
         Raises:
             ValueError: an unknown value, or nothing for it to act on.
         """
         super().__init__(**kwargs)
+        self.mask_format = mask_format
         apply(self, **factors)  # type: ignore[type-var]
+        self.fast_cpu = fast_cpu
+        if fast_cpu:
+            use_fast_poolers(self)  # type: ignore[type-var]
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
@@ -40,4 +55,9 @@ class TurnedByFactors:
             Keyword arguments.
         """
         arguments = super().from_config(cfg)  # type: ignore[misc]
-        return {**arguments, "factors": factors_from_config(cfg)}
+        return {
+            **arguments,
+            "factors": factors_from_config(cfg),
+            "mask_format": cfg.D2ALIGN.TEST.MASK_FORMAT,
+            "fast_cpu": cfg.D2ALIGN.FAST_CPU,
+        }

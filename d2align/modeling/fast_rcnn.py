@@ -8,6 +8,7 @@ from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
+from d2align.modeling.box_regression import Detectron1BoxTransform, PyFasterRCNNBoxTransform
 from d2align.modeling.image_scale import box_scale
 
 
@@ -67,6 +68,13 @@ class EncodeInOriginalPixels(DecodeInOriginalPixels):
             loss_cls and loss_box_reg.
         """
         return super().losses(predictions, _in_original_pixels(proposals))  # type: ignore[misc]
+
+
+# Of the box predictor whose transform is of that class; others decode where Detectron2 does.
+PREDICTOR_MIXINS: dict[type, type] = {
+    Detectron1BoxTransform: EncodeInOriginalPixels,
+    PyFasterRCNNBoxTransform: DecodeInOriginalPixels,
+}
 
 
 class PyFasterRCNNOutputLayers(DecodeInOriginalPixels, FastRCNNOutputLayers):

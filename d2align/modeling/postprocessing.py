@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from detectron2.modeling.postprocessing import detector_postprocess as d2_postprocess
-from detectron2.structures import Instances
+from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
 from d2align.geometry.paste_mask import (
     paste_masks_detectron1_unchecked,
     paste_masks_unchecked,
 )
+from d2align.modeling.image_scale import NetworkSize, box_scale
 from d2align.registry import PASTE_MASK_REGISTRY
 
 PasteMasks = Callable[[Tensor, Tensor, tuple[int, int], float], Tensor]
@@ -45,15 +46,56 @@ def detector_postprocess(
     """
     size = (int(output_height), int(output_width))
     if not results.has("pred_masks"):
-        return d2_postprocess(results, *size)
+        return d2_postprocess(_at_exact_scale(results, size), *size)
+    out, masks, boxes = split_roi_masks(results, size)
+    out.pred_masks = paste(masks, boxes, size, mask_threshold)
+    return out
+
+
+def split_roi_masks(results: Instances, size: tuple[int, int]) -> tuple[Instances, Tensor, Tensor]:
+    """Bring detections to the size of the original image, and their masks apart from them.
+
+    Convention: boxes scale about the corner of the image.
+
+    Args:
+        results: raw detections with pred_masks, and with mask_boxes, original pixels, where masks
+            were cropped in other boxes than pred_boxes; image_size is the network's (h, w).
+        size: (h, w) of the original image, pixels.
+
+    Returns:
+        Instances of that size without masks; their (N, M, M) RoI masks; (N, 4) the boxes in which
+        to paste them, XYXY, original pixels.
+    """
+    results = _at_exact_scale(results, size)
     # Under another name the masks pass Detectron2's own postprocessing unpasted, yet filtered.
     fields = dict(results.get_fields())
     fields[_ROI_MASKS] = fields.pop("pred_masks")
     out = d2_postprocess(Instances(results.image_size, **fields), *size)
-    masks = _as_tensor(out.get(_ROI_MASKS))
+    masks, boxes = _as_tensor(out.get(_ROI_MASKS)), out.pred_boxes
     out.remove(_ROI_MASKS)
-    out.pred_masks = paste(masks, out.pred_boxes.tensor, size, mask_threshold)
-    return out
+    if out.has("mask_boxes"):
+        boxes = out.mask_boxes
+        out.remove("mask_boxes")
+    return out, masks, boxes.tensor
+
+
+def _at_exact_scale(results: Instances, size: tuple[int, int]) -> Instances:
+    """Bring detections to output size by their image's exact scale, where it is known.
+
+    Detectron2 takes the ratio of the sizes, which are whole numbers.
+    """
+    network = results.image_size
+    if not (isinstance(network, NetworkSize) and network.exact):
+        return results
+    fields = dict(results.get_fields())
+    if "pred_boxes" in fields:
+        boxes = fields["pred_boxes"].tensor
+        fields["pred_boxes"] = Boxes(boxes / box_scale(network, boxes))
+    if "pred_keypoints" in fields:
+        points = fields["pred_keypoints"].clone()
+        points[:, :, :2] /= box_scale(network, points)[:2]
+        fields["pred_keypoints"] = points
+    return Instances(size, **fields)
 
 
 def _as_tensor(roi_masks: Any) -> Tensor:
@@ -65,6 +107,7 @@ def postprocess_batch(
     instances: list[Instances],
     batched_inputs: list[dict[str, Any]],
     paste: PasteMasks,
+    postprocess: Callable[..., Instances] = detector_postprocess,
 ) -> list[dict[str, Instances]]:
     """Bring the detections of a batch to the sizes of the original images.
 
@@ -72,6 +115,7 @@ def postprocess_batch(
         instances: raw detections, one an image.
         batched_inputs: the model's inputs; height and width are the sizes wanted.
         paste: a value of ``PASTE_MASK_REGISTRY``.
+        postprocess: detector_postprocess, or detector_postprocess_to_rle.
 
     Returns:
         One dict {"instances": Instances} an image.
@@ -80,5 +124,5 @@ def postprocess_batch(
     for result, inputs in zip(instances, batched_inputs, strict=True):
         height = inputs.get("height", result.image_size[0])
         width = inputs.get("width", result.image_size[1])
-        processed.append({"instances": detector_postprocess(result, height, width, paste)})
+        processed.append({"instances": postprocess(result, height, width, paste)})
     return processed

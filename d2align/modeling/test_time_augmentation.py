@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from detectron2.data.transforms import ResizeShortestEdge, ResizeTransform
 from detectron2.modeling.test_time_augmentation import DatasetMapperTTA, GeneralizedRCNNWithTTA
+from detectron2.structures import Boxes
 from fvcore.transforms.transform import NoOpTransform, Transform, TransformList
 
-from d2align.modeling.postprocessing import detector_postprocess
+from d2align.geometry.boxes import float_to_inclusive
+from d2align.modeling.inclusive.apply_boxes import has_inclusive_boxes
+from d2align.modeling.rle_masks import POSTPROCESS
 from d2align.registry import build_flip, build_paste_mask
 
 
@@ -66,6 +69,7 @@ class PixelExactDatasetMapperTTA(DatasetMapperTTA):
         resize = ResizeShortestEdge(min_size, self.max_size).get_transform(flipped)
         resized = resize.apply_image(flipped)
         out = copy.deepcopy(dataset_dict)
+        out.pop("im_scale", None)  # of the image before this resize
         out["transforms"] = TransformList([flip, to_input, resize])
         out["image"] = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
         return out
@@ -88,6 +92,7 @@ class PixelExactRCNNWithTTA(GeneralizedRCNNWithTTA):
         """
         super().__init__(cfg, model, tta_mapper or PixelExactDatasetMapperTTA(cfg), batch_size)
         self.paste_masks = build_paste_mask(cfg.D2ALIGN.PASTE_MASK)
+        self.postprocess = POSTPROCESS[cfg.D2ALIGN.TEST.MASK_FORMAT]
 
     def _inference_one_image(self, input: dict[str, Any]) -> dict[str, Any]:
         original = (input["height"], input["width"])
@@ -99,6 +104,8 @@ class PixelExactRCNNWithTTA(GeneralizedRCNNWithTTA):
             rescaled = self._rescale_detected_boxes(augmented, merged, transforms)
             outputs = self._batch_inference(augmented, rescaled)
             merged.pred_masks = self._reduce_pred_masks(outputs, transforms)
+            if has_inclusive_boxes(self.model):
+                merged.mask_boxes = Boxes(float_to_inclusive(merged.pred_boxes.tensor))
             # Detectron2 pastes by its own function here, so this method is ours.
-            merged = detector_postprocess(merged, *original, self.paste_masks)
+            merged = self.postprocess(merged, *original, self.paste_masks)
         return {"instances": merged}

@@ -65,8 +65,11 @@ def test_unaligned_bitmasks_shift_in_both_axes_by_the_same_sign() -> None:
     assert torch.equal(across, down.transpose(1, 2))
 
 
-def test_bitmasks_take_empty_input() -> None:
-    for name in MASK_TARGET_REGISTRY:
+def test_masks_take_empty_input() -> None:
+    assert list(MASK_TARGET_REGISTRY) == ["aligned", "unaligned", "detectron1"]
+    drawn = build_mask_target("detectron1")([])
+    assert drawn.crop_and_resize(torch.zeros(0, 4), 28).shape == (0, 28, 28)
+    for name in ("aligned", "unaligned"):
         masks = build_mask_target(name)(torch.zeros(0, 64, 64, dtype=torch.bool))
         assert masks.crop_and_resize(torch.zeros(0, 4), 28).shape == (0, 28, 28)
 

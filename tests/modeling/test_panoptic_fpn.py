@@ -12,6 +12,7 @@ from tiny_models import (
     assert_same_instances,
     assert_same_losses,
     losses,
+    polygon_batch,
     tiny_batch,
     tiny_config,
     tiny_model,
@@ -82,5 +83,5 @@ def test_raw_outputs_are_detectron2s() -> None:
 
 def test_historical_preset_trains_and_detects() -> None:
     model = tiny_model(tiny_config(*PANOPTIC, config="ablation_py_faster_rcnn.yaml"))
-    sum(losses(model, tiny_batch(1.5)).values()).backward()
+    sum(losses(model, polygon_batch(1.5)).values()).backward()
     assert len(outputs(model)) == 2

@@ -16,6 +16,7 @@ from tiny_models import (
     assert_same_losses,
     detections,
     losses,
+    polygon_batch,
     tiny_batch,
     tiny_config,
     tiny_model,
@@ -28,7 +29,8 @@ from d2align.modeling import (
     PyFasterRCNNBoxTransform,
 )
 from d2align.modeling.fast_rcnn import DecodeInOriginalPixels, EncodeInOriginalPixels
-from d2align.modeling.mask_head import CropByName
+from d2align.modeling.inclusive.fast_rcnn import InclusivePredictor
+from d2align.modeling.mask_head import CropPolygonsInOriginalPixels
 from d2align.registry import build_paste_mask
 
 PLAIN = ("MODEL.META_ARCHITECTURE", "GeneralizedRCNN")
@@ -120,14 +122,7 @@ def test_inference_with_given_boxes_equals_detectron2s() -> None:
 
 
 def test_aligned_training_takes_polygons() -> None:
-    import numpy as np
-    from detectron2.structures import PolygonMasks
-
-    batch = tiny_batch()
-    for entry in batch:
-        boxes = entry["instances"].gt_boxes.tensor.tolist()
-        polygons = [[np.array([a, b, c, b, c, d, a, d])] for a, b, c, d in boxes]
-        entry["instances"].gt_masks = PolygonMasks(polygons)
+    batch = polygon_batch()
     ours, plain = pair(*POLYGON)
     assert_same_losses(losses(ours, batch), losses(plain, batch))
 
@@ -154,10 +149,13 @@ def test_config_reaches_every_box_transform_and_keeps_weights(
     for module in (*found, model.proposal_generator):
         assert type(module.box2box_transform) is TRANSFORMS[name]
     historical = TRANSFORMS[name] is not FloatBoxTransform
-    detectron1 = TRANSFORMS[name] is Detectron1BoxTransform
+    preset = name in ("ablation_detectron1", "ablation_py_faster_rcnn")
+    encodes = TRANSFORMS[name] is Detectron1BoxTransform or preset
     assert all(isinstance(m, DecodeInOriginalPixels) == historical for m in found)
-    assert all(isinstance(m, EncodeInOriginalPixels) == detectron1 for m in found)
-    sum(losses(model, tiny_batch(1.5)).values()).backward()
+    assert all(isinstance(m, EncodeInOriginalPixels) == encodes for m in found)
+    assert all(isinstance(m, InclusivePredictor) == preset for m in found)
+    batch = polygon_batch(1.5) if preset else tiny_batch(1.5)
+    sum(losses(model, batch).values()).backward()
     assert len(detections(model, tiny_batch(1.5))) == 2
 
 
@@ -165,7 +163,7 @@ def test_config_reaches_poolers_masks_and_paste() -> None:
     model = tiny_model(tiny_config(config="ablation_detectron1.yaml"))
     aligners = [m for m in model.modules() if isinstance(m, ROIAlign)]
     assert len(aligners) == 8 and not any(m.aligned for m in aligners)
-    assert isinstance(model.roi_heads.mask_head, CropByName)
+    assert isinstance(model.roi_heads.mask_head, CropPolygonsInOriginalPixels)
     assert model.paste_masks is build_paste_mask("detectron1")
     plain = tiny_model(tiny_config())
     assert all(m.aligned for m in plain.modules() if isinstance(m, ROIAlign))
@@ -230,7 +228,8 @@ def test_historical_models_train_with_predicted_boxes_and_giou(opts: tuple[str, 
         *("MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES", str(not opts)),
         *("MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE", "giou"),
     )
-    model = tiny_model(tiny_config(*opts, *more, config="ablation_detectron1.yaml"))
+    config = "ablation_box_transform_detectron1.yaml"
+    model = tiny_model(tiny_config(*opts, *more, config=config))
     found = losses(model, tiny_batch(1.5))
     assert all(torch.isfinite(v) for v in found.values())
 

@@ -72,13 +72,22 @@ def test_py_faster_rcnns_decode_adds_one_network_pixel() -> None:
 
 
 def test_factors_are_chosen_from_a_config() -> None:
-    model = tiny_model(tiny_config(*RETINANET, config="ablation_detectron1.yaml"))
+    historical = (
+        *("D2ALIGN.BOX_TRANSFORM", "detectron1", "D2ALIGN.FLIP", "detectron1"),
+        *("MODEL.ANCHOR_GENERATOR.NAME", "Detectron1AnchorGenerator"),
+    )
+    model = tiny_model(tiny_config(*RETINANET, *historical))
     assert type(model.box2box_transform) is Detectron1BoxTransform
     assert type(model.anchor_generator) is Detectron1AnchorGenerator
     sum(losses(model, tiny_batch(1.5, masks=False)).values()).backward()
     detections(model, tiny_batch(1.5))
     other = tiny_model(tiny_config(*RETINANET, "D2ALIGN.BOX_TRANSFORM", "py_faster_rcnn"))
     assert type(other.box2box_transform) is PyFasterRCNNBoxTransform
+
+
+def test_presets_with_inclusive_boxes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"D2ALIGN.BOXES.*an R-CNN.*for a RetinaNet"):
+        tiny_config(*RETINANET, config="ablation_detectron1.yaml")
 
 
 @pytest.mark.parametrize("factor", ["roi_align", "mask_target", "paste_mask"])
