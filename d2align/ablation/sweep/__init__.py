@@ -1,0 +1,1 @@
+"""Sweeps: factors x variants x seeds x configs, on one machine or a cluster, killed and resumed."""
