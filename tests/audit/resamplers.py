@@ -1,0 +1,146 @@
+"""Resizes with a known grid, offset, kernel, tie rule and border, written from the definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+GRIDS = ("half_pixel", "align_corners", "asymmetric", "other")
+TIES = ("up", "down", "even")
+BORDERS = ("clamp", "symmetric", "reflect", "zero", "renormalised", "wrap")
+KERNELS = ("linear", "cubic -0.5", "cubic -0.75", "lanczos 3")
+
+
+@dataclass(frozen=True)
+class Resampler:
+    """fn(image, (h, w)) that samples at offset_px + extra_stride * grid position.
+
+    ``shift_in`` and ``shift_out`` move the grid by pixels of the input and of the result;
+    ``stretch`` multiplies its stride.
+    """
+
+    grid: str = "half_pixel"
+    kernel: str = "linear"
+    ties: str = "up"
+    border: str = "clamp"
+    antialias: bool = False
+    shift_in: float = 0.0
+    shift_out: float = 0.0
+    stretch: float = 1.0
+    rounding: str = "round"
+    wobble: float = 0.0
+    matrices: dict[tuple[int, int], np.ndarray] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def positions(self, n: int, m: int) -> np.ndarray:
+        """Return the (m,) index positions sampled."""
+        j = np.arange(m, dtype=np.float64)
+        ratio = n / m
+        p = {
+            "half_pixel": (j + 0.5) * ratio - 0.5,
+            "asymmetric": j * ratio,
+            "align_corners": j * ((n - 1) / max(m - 1, 1)),
+        }[self.grid]
+        p = p * self.stretch + self.shift_in + self.shift_out * ratio
+        return p + self.wobble * np.sin(j * 0.9)
+
+    def matrix(self, n: int, m: int) -> np.ndarray:
+        """Return the (m, n) weights."""
+        if (n, m) not in self.matrices:
+            self.matrices[n, m] = self._matrix(n, m)
+        return self.matrices[n, m]
+
+    def _matrix(self, n: int, m: int) -> np.ndarray:
+        p = self.positions(n, m)
+        if self.kernel == "nearest":
+            rows = np.zeros((m, n))
+            rows[np.arange(m), np.clip(self._round(p), 0, n - 1)] = 1
+            return rows
+        scale = max(1.0, n / m) if self.antialias else 1.0
+        beyond = 30 + n // 20
+        k = np.arange(-beyond, n + beyond)
+        weights = _KERNELS[self.kernel]((k[None] - p[:, None]) / scale)
+        weights /= weights.sum(axis=1, keepdims=True)
+        return _fold(weights, k, n, self.border)
+
+    def __call__(self, image: Any, size: tuple[int, int]) -> np.ndarray:
+        rows = self.matrix(image.shape[0], size[0])
+        columns = self.matrix(image.shape[1], size[1])
+        return rows @ np.asarray(image, dtype=np.float64) @ columns.T
+
+    def _round(self, p: np.ndarray) -> np.ndarray:
+        if self.rounding != "round":
+            return {"floor": np.floor, "ceil": np.ceil}[self.rounding](p).astype(int)
+        exact = np.round(p * 2) / 2
+        p = np.where(np.abs(p - exact) < 1e-9, exact, p)
+        rule: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+            "up": lambda x: np.floor(x + 0.5),
+            "down": lambda x: np.ceil(x - 0.5),
+            "even": np.round,
+        }
+        return rule[self.ties](p).astype(int)
+
+
+def _fold(weights: np.ndarray, k: np.ndarray, n: int, border: str) -> np.ndarray:
+    inside = (k >= 0) & (k < n)
+    if border == "zero":
+        return weights[:, inside]
+    if border == "renormalised":
+        kept = weights[:, inside]
+        total = kept.sum(axis=1, keepdims=True)
+        return kept / np.where(np.abs(total) < 1e-3, 1.0, total)
+    if border == "clamp":
+        index = np.clip(k, 0, n - 1)
+    elif border == "wrap":
+        index = k % n
+    elif border == "symmetric":
+        index = np.minimum(k % (2 * n), 2 * n - 1 - k % (2 * n))
+    else:
+        r = k % (2 * n - 2)
+        index = np.where(r < n, r, 2 * n - 2 - r)
+    return weights @ np.eye(n)[index]
+
+
+def _cubic(a: float) -> Callable[[np.ndarray], np.ndarray]:
+    def kernel(d: np.ndarray) -> np.ndarray:
+        d = np.abs(d)
+        near = (a + 2) * d**3 - (a + 3) * d**2 + 1
+        far = a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a
+        return np.where(d < 1, near, np.where(d < 2, far, 0.0))
+
+    return kernel
+
+
+_KERNELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "linear": lambda d: np.clip(1 - np.abs(d), 0, None),
+    "cubic -0.5": _cubic(-0.5),
+    "cubic -0.75": _cubic(-0.75),
+    "lanczos 3": lambda d: np.where(np.abs(d) < 3, np.sinc(d) * np.sinc(d / 3), 0.0),
+}
+
+
+def draw(rng: np.random.Generator) -> Resampler:
+    """Draw a resampler at random: half of them on a named grid, half on none."""
+    named = rng.random() < 0.5
+    kernel = str(rng.choice(("nearest", *KERNELS)))
+    changes: dict[str, Any] = {}
+    if not named:
+        sign = rng.choice((-1, 1), 2)
+        changes = {
+            "shift_in": float(sign[0] * rng.uniform(0.04, 0.9)),
+            "shift_out": float(sign[1] * rng.uniform(0.04, 0.9)),
+            "stretch": float(rng.uniform(0.97, 1.03)),
+        }
+    return Resampler(
+        grid=str(rng.choice(GRIDS[:3])),
+        kernel=kernel,
+        ties=str(rng.choice(TIES)),
+        border=str(rng.choice(BORDERS)),
+        antialias=bool(rng.random() < 0.5) and kernel != "nearest",
+        rounding=str(rng.choice(("round", "round", "floor", "ceil"))),
+        **changes,
+    )

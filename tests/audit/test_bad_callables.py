@@ -1,0 +1,90 @@
+"""Functions that misbehave get a clear record, never a crash, for every kind of probe."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import contracts as c
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from d2align.audit import KINDS, audit_function
+
+# NMS answers with indices and anchors take no array: some spoilings mean nothing there.
+FAULTS = {
+    "raises": (c.raising, "raised RuntimeError: no such luck"),
+    "leaves": (c.exiting, "raised SystemExit"),
+    "nothing": (c.answering(None), "NoneType"),
+    "text": (c.answering("ok"), "expected"),
+    "nan": (c.with_nan, "NaN"),
+    "shape": (c.misshapen, "shape"),
+    "edits": (c.editing, "changes its input"),
+    "random": (c.at_random, "differently to the same input"),
+    "later": (c.sometimes, "raised MemoryError"),
+}
+WITHOUT_ARRAYS = {("anchors", "edits")}
+LISTS = {("find_contours", "shape"), ("find_contours", "nothing"), ("find_contours", "text")}
+
+
+def test_every_kind_has_a_sound_example() -> None:
+    assert set(c.SOUND) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sound_functions_are_aligned(kind: str) -> None:
+    finding = audit_function(c.SOUND[kind], kind)
+    assert finding.status == "aligned", finding.sentence
+    assert finding.error_px <= 0.01
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_bad_callables_get_a_record(kind: str, fault: str) -> None:
+    if (kind, fault) in WITHOUT_ARRAYS:
+        return
+    spoil, says = FAULTS[fault]
+    finding = audit_function(c.each(c.SOUND[kind], spoil), kind, subject="it")
+    assert finding.status == "failed"
+    assert finding.error_px is None
+    if (kind, fault) not in LISTS:
+        assert says in finding.sentence
+    assert type(finding).from_json(json.loads(json.dumps(finding.to_json()))) == finding
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_function_gets_a_record(kind: str) -> None:
+    assert audit_function(object(), kind, subject="it").status == "failed"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=12)
+@given(seed=st.integers(0, 10**6), how=st.sampled_from(("constant", "noise", "huge", "shuffled")))
+def test_nonsense_of_the_right_shape_is_never_aligned(kind: str, seed: int, how: str) -> None:
+    """Repeatable nonsense: no crash, no sound verdict."""
+
+    def spoil(fn: Any) -> Any:
+        def bad(*args: Any) -> Any:
+            out = fn(*args)
+            if isinstance(out, list):
+                return [nonsense(np.array(item, dtype=np.float64)) for item in out]
+            return nonsense(np.array(out, dtype=np.float64))
+
+        return bad
+
+    def nonsense(out: np.ndarray) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        if how == "constant":
+            return np.full(out.shape, float(rng.integers(-3, 300)))
+        if how == "noise":
+            return rng.normal(size=out.shape) * 100
+        if how == "huge":
+            return out * 1e30 + 1e30
+        return rng.permutation(out.ravel()).reshape(out.shape)
+
+    finding = audit_function(c.each(c.SOUND[kind], spoil), kind, subject="it")
+    # A permutation of few values can be the same again.
+    assert finding.status != "aligned" or (how == "shuffled" and kind in ("nms", "find_contours"))
+    assert finding.sentence
