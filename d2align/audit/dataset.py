@@ -63,7 +63,7 @@ def audit_dataset(source: str | Path | Mapping[str, Any]) -> list[Finding]:
     fields = [e for e in (boxes, polygons, keypoints) if e.count]
     if relation.name == "rounded_corner":
         fields.remove(boxes)  # said by the relation; their right edges pile up nowhere
-    findings = [verdict_finding(f"dataset {e.field}", e) for e in fields]
+    findings = [verdict_finding(f"dataset {e.what}", e) for e in fields]
     if relation.name != "undecided":
         findings.insert(0, _relation_finding(relation))
     if len(arrays.mask_owners):
@@ -75,13 +75,13 @@ def audit_dataset(source: str | Path | Mapping[str, Any]) -> list[Finding]:
     return [replace(f, subject=Path(source).name) for f in findings]
 
 
-def _border_evidence(field: str, extents: Floats, sizes: Floats) -> Evidence:
+def _border_evidence(what: str, extents: Floats, sizes: Floats) -> Evidence:
     """What the image borders tell of XYXY extents, x and y alike."""
     low, high, side = extents[:, :2].ravel(), extents[:, 2:].ravel(), sizes.ravel()
     seen: dict[str, Any] = {"at_borders": touching(low, high, side)}
     if len(low):
         seen["whole_numbers"] = float((np.concatenate([low, high]) % 1 == 0).mean())
-    return Evidence(field, doubts(low, high, side), len(extents), seen)
+    return Evidence(what, doubts(low, high, side), len(extents), seen)
 
 
 def _drawn_boxes(arrays: CocoArrays) -> tuple[Floats, Floats]:

@@ -111,7 +111,7 @@ def _image_sizes(images: Sequence[Any], annotations: Sequence[Mapping[str, Any]]
     for i, image in enumerate(images):
         if not isinstance(image, Mapping) or "id" not in image:
             raise ValueError(f"images[{i}]: got {_short(image)}, expected a dict with an id")
-        size = image.get("width"), image.get("height")
+        size: Any = (image.get("width"), image.get("height"))
         if not all(_is_number(side) and side >= 1 for side in size):
             raise ValueError(
                 f"images[{i}] (id {image['id']}): got width, height {size}, expected pixels"

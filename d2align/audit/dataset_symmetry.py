@@ -115,7 +115,7 @@ def row_offsets(points: Floats, polygons: list[Floats]) -> tuple[Floats, Floats]
 
 
 def _some(owners: Ints) -> list[int]:
-    return owners[:: max(1, -(-len(owners) // _MOST_OBJECTS))].tolist()
+    return [int(owner) for owner in owners[:: max(1, -(-len(owners) // _MOST_OBJECTS))]]
 
 
 def _part(owners: Ints, owner: int) -> slice:

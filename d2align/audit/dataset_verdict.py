@@ -21,13 +21,13 @@ class Evidence:
     """What is known of one field of a data set.
 
     Attributes:
-        field: "boxes", "polygons" or "keypoints".
+        what: "boxes", "polygons" or "keypoints".
         p: for each span, how probable what was seen is under it; a span left out is impossible.
         count: how many there are.
         seen: numbers to be told, by name.
     """
 
-    field: str
+    what: str
     p: Mapping[str, float]
     count: int
     seen: Mapping[str, Any] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Evidence:
     def decided(self) -> str | None:
         """The span left; of several that need one and the same fix, the more general."""
         left = self.open()
-        if len({MEANINGS[self.field][name].fix for name in left}) != 1:
+        if len({MEANINGS[self.what][name].fix for name in left}) != 1:
             return None
         return "centres" if "centres" in left else left[0]
 
@@ -67,7 +67,7 @@ def reconcile(boxes: Evidence, polygons: Evidence, relation: Relation) -> tuple[
     for box, p in boxes.p.items():
         low, high = _LIMITS[box]
         polygon = _SPAN_OF.get((low - relation.low, high - relation.high))
-        if polygon in polygons.p:
+        if polygon is not None and polygon in polygons.p:
             joint[box, polygon] = min(p, polygons.p[polygon])
     if max(joint.values(), default=0.0) < REJECT_BELOW:
         return boxes, polygons
@@ -147,9 +147,9 @@ def verdict_finding(kind: str, evidence: Evidence) -> Finding:
     left, seen = evidence.open(), {"count": evidence.count, **evidence.seen}
     span = evidence.decided()
     if span is None:
-        names = sorted({MEANINGS[evidence.field][name].convention for name in left})
+        names = sorted({MEANINGS[evidence.what][name].convention for name in left})
         return _not_settled(kind, names, len(left) == len(evidence.p), seen)
-    meaning = MEANINGS[evidence.field][span]
+    meaning = MEANINGS[evidence.what][span]
     others = [p for name, p in evidence.p.items() if name not in left]
     seen["confidence"] = 1 - max(others, default=0.0)
     says = f"{meaning.says}{_support(evidence, span)}."
@@ -186,7 +186,7 @@ def _not_settled(kind: str, names: list[str], every: bool, seen: dict[str, Any])
 def _support(evidence: Evidence, span: str) -> str:
     """How many of the objects at the image border end where the convention says."""
     # Keypoints have no border to pile up at.
-    counts = evidence.seen.get("at_borders", {}) if evidence.field != "keypoints" else {}
+    counts = evidence.seen.get("at_borders", {}) if evidence.what != "keypoints" else {}
     low, high = _LIMITS[span]
     wanted = {f"begin at {low:g}", end_name(high)}
     supporting = sum(count for name, count in counts.items() if name in wanted)

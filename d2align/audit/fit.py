@@ -20,11 +20,13 @@ class Line:
         stride: distance between neighbours.
         scatter: the largest distance of a measurement from the line; for rounded positions, of
             what no line explains (0 if some line rounds to exactly these).
+        doubt: for rounded positions, by how much the ends of other lines that fit differ.
     """
 
     offset: float
     stride: float
     scatter: float
+    doubt: float = 0.0
 
     def at(self, i: ArrayLike) -> np.ndarray:
         """Return the positions at indices i."""
@@ -119,7 +121,21 @@ def fit_rounded_line(i: ArrayLike, index: ArrayLike) -> Line:
             high = b
     stride = (low + high) / 2
     slack, centre = _slack(i, index, stride)
-    return Line(centre - stride * middle, stride, max(0.0, -slack / 2))
+    turn = max(_turn(i, index, stride, sign * reach) for sign in (-1, 1))
+    doubt = max(slack, 0.0) / 2 + turn * float(np.ptp(i)) / 2
+    return Line(centre - stride * middle, stride, max(0.0, -slack / 2), doubt)
+
+
+def _turn(i: np.ndarray, index: np.ndarray, stride: float, reach: float) -> float:
+    """By how much the stride can change in one direction before no offset fits."""
+    low, high = 0.0, 1.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        if _slack(i, index, stride + middle * reach)[0] >= 0:
+            low = middle
+        else:
+            high = middle
+    return low * abs(reach)
 
 
 def _slack(i: np.ndarray, index: np.ndarray, stride: float) -> tuple[float, float]:

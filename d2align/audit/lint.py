@@ -66,6 +66,8 @@ def lint_text(source: str, name: str = "<source>") -> list[Finding]:
     used: set[tuple[int, str]] = set()
     findings = []
     for node in ast.walk(module.tree):
+        if not isinstance(node, ast.expr | ast.stmt):
+            continue
         for rule in _RULES_OF.get(type(node), ()):
             if not rule.matches(node, module):
                 continue

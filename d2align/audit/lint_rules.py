@@ -24,6 +24,8 @@ from d2align.audit.lint_names import (
 
 _DRAWING = {"draw", "paint", "plot", "show", "imshow", "render", "overlay", "display", "annotate"}
 _DRAWING |= {"vis", "visualize", "visualise", "visualizer", "rectangle", "polylines", "text"}
+# Lines within which contours become coordinates, if they do.
+_SOON = 15
 _INTEGER = re.compile(r"(u?int|long)\d*$")
 _ROUNDING = {"round", "rint", "around"}
 
@@ -46,7 +48,7 @@ class Module:
         """The full dotted name of an expression; "" if it is not one."""
         return dotted(node, self.imports)
 
-    def scope(self, node: ast.AST) -> ast.AST:
+    def scope(self, node: ast.AST) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Module:
         """The function around a node, or the module."""
         while not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Module):
             node = self.parents[node]
@@ -158,7 +160,7 @@ def _is_integer_type(node: ast.expr, module: Module) -> bool:
 
 
 def _contour_indices(node: ast.Call, module: Module) -> bool:
-    """Contours of indices kept as they are: no + 0.5 in the function, and nothing drawn."""
+    """Contours of indices kept as they are: no + 0.5 soon after, and nothing drawn."""
     name = module.name(node.func)
     if not name.endswith((".findContours", "measure.find_contours")) or module.is_drawing(node):
         return False
@@ -168,11 +170,13 @@ def _contour_indices(node: ast.Call, module: Module) -> bool:
         return False
     kept = {c.func.attr for c in calls_in(scope) if isinstance(c.func, ast.Attribute)}
     exported = kept & {"tolist", "flatten", "reshape", "ravel", "squeeze", "approxPolyDP"}
-    return bool(exported) and not _adds_half(scope)
+    return bool(exported) and not _adds_half(scope, node.lineno)
 
 
-def _adds_half(scope: ast.AST) -> bool:
+def _adds_half(scope: ast.AST, line: int) -> bool:
     for node in ast.walk(scope):
+        if not line <= getattr(node, "lineno", 0) <= line + _SOON:
+            continue
         sides = [node.left, node.right] if isinstance(node, ast.BinOp) else []
         sides += [node.value] if isinstance(node, ast.AugAssign) else []
         if any(isinstance(side, ast.Constant) and side.value == 0.5 for side in sides):
@@ -281,5 +285,8 @@ RULES: tuple[Rule, ...] = (
         "masks_to_boxes of torchvision gives the last pixel's index as the far edge: 1 px short",
         "add 1 to x2 and y2",
     ),
-    *(Rule(name, ast.Call, *rest) for name, *rest in lint_calls.RULES),
+    *(
+        Rule(name, ast.Call, matches, cost_px, says, fix)
+        for name, matches, cost_px, says, fix in lint_calls.RULES
+    ),
 )

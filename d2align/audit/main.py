@@ -13,10 +13,13 @@ from d2align.audit.card import (
     read_card,
     write_card,
 )
+from d2align.audit.dataset import audit_dataset
 from d2align.audit.deviations import judge, read_deviations
 from d2align.audit.function import audit_function, load_function
 from d2align.audit.libraries import ADAPTERS
+from d2align.audit.lint import lint_source
 from d2align.audit.markdown import conventions_page, write_page
+from d2align.audit.onnx_graph import audit_onnx
 from d2align.audit.probes import KINDS
 from d2align.audit.record import Finding
 from d2align.audit.table import report_card, report_changes, report_judgement
@@ -28,6 +31,9 @@ cards differ; 2 bad input
   d2align audit --function my_project.transforms:resize --kind resize --fail-over 0.1
   d2align audit --libraries opencv torch --json card.json
   d2align audit --compare before.json after.json
+  d2align audit --dataset instances_train2017.json
+  d2align audit --onnx model.onnx
+  d2align audit --lint my_project --fail-over 0.1
 
 kinds: {kinds}
 libraries: {libraries}
@@ -51,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--compare", nargs=2, metavar=("OLD", "NEW"), help="what differs between two cards"
     )
+    what.add_argument("--dataset", metavar="JSON", help="a data set in COCO format")
+    what.add_argument("--onnx", metavar="FILE", help="an exported model")
+    what.add_argument("--lint", nargs="+", metavar="PATH", help="Python source, files or folders")
     parser.add_argument("--kind", metavar="KIND", help="what the function does")
     parser.add_argument("--json", metavar="FILE", help="write what was found, as a card")
     parser.add_argument("--markdown", metavar="FILE", help="write it as a page")
@@ -124,4 +133,7 @@ def of_findings(findings: Sequence[Finding]) -> Card:
 MODES: dict[str, Callable[[argparse.Namespace], Card]] = {
     "libraries": _libraries,
     "function": _function,
+    "dataset": lambda args: of_findings(audit_dataset(args.dataset)),
+    "onnx": lambda args: of_findings(audit_onnx(args.onnx)),
+    "lint": lambda args: of_findings(lint_source(args.lint)),
 }

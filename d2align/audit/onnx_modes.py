@@ -20,7 +20,13 @@ _GRIDS = {
     "tf_half_pixel_for_nn": "pixel_edges",
     "tf_crop_and_resize": "align_corners",
 }
-_ROUNDINGS = {"round_prefer_floor": "", "round_prefer_ceil": "", "floor": "_floor", "ceil": "_ceil"}
+# nearest_mode -> positions made indices; a float's last bit must not decide a tie.
+_TO_INDEX = {
+    "round_prefer_floor": lambda p: np.ceil(p - 0.5 - 1e-6),
+    "round_prefer_ceil": lambda p: np.floor(p + 0.5 + 1e-6),
+    "floor": lambda p: np.floor(p + 1e-6),
+    "ceil": lambda p: np.ceil(p - 1e-6),
+}
 # Scale and input size that costs are told for where the graph does not fix them.
 _SCALE, _SIZE = 2.0, 32
 
@@ -65,24 +71,29 @@ class Reading:
     says: str
 
 
-def read_node(node: Node) -> Reading | None:
+def is_sampler(op: str) -> bool:
+    """Whether an operator samples by coordinates."""
+    return op in _READERS
+
+
+def read_node(node: Node) -> Reading:
     """Return a node's sampling rule.
 
     Args:
-        node: any.
+        node: one whose operator samples.
 
     Returns:
-        Its rule; None for operators that do not sample.
+        Its rule.
     """
-    reader = _READERS.get(node.op)
-    return reader(node) if reader else None
+    return _READERS[node.op](node)
 
 
-def resize_error(convention: str, n: int, scale: float) -> float:
+def resize_error(grid: str, rounding: str | None, n: int, scale: float) -> float:
     """Return how far a resize rule is off grid 2, pixels of the result.
 
     Args:
-        convention: as in Reading.
+        grid: one of the article's, or "pixel_edges", half an input pixel beyond grid 2.
+        rounding: a nearest_mode of ONNX; None to interpolate.
         n: input size.
         scale: output size over input size.
 
@@ -90,22 +101,68 @@ def resize_error(convention: str, n: int, scale: float) -> float:
         The largest error of a sample for interpolation, the mean for nearest neighbours; 0 if
         every neighbour is a nearest one.
     """
-    grid, _, rounding = convention.partition(":")
+    ideal = _samples("half_pixel", None, n, scale)
+    off = _samples(grid, rounding, n, scale) - ideal
+    if rounding is None:
+        return float(np.abs(off).max() * scale)
+    off = np.clip(ideal + off, 0, n - 1) - np.clip(ideal, 0, n - 1)
+    return 0.0 if (np.abs(off) <= 0.5 + 1e-6).all() else float(abs(off.mean()) * scale)
+
+
+def _samples(grid: str, rounding: str | None, n: int, scale: float) -> np.ndarray:
+    """The input positions, or indices, that a rule reads."""
     m = max(1, round(n * scale))
-    ideal = grid_positions("half_pixel", n, m, 1 / scale)
-    if grid == "pixel_edges":
-        position = ideal + 0.5
-    else:
-        position = grid_positions(grid, n, m, 1 / scale)
-    if not rounding:
-        return float(np.abs(position - ideal).max() * scale)
-    # A float's last bit must not decide a tie.
-    to_index = {"floor": lambda p: np.floor(p + 1e-6), "ceil": lambda p: np.ceil(p - 1e-6)}
-    index = to_index.get(rounding, np.round)(position)
-    off = np.clip(index, 0, n - 1) - np.clip(ideal, 0, n - 1)
-    if (np.abs(off) <= 0.5 + 1e-6).all():
-        return 0.0
-    return float(abs(off.mean()) * scale)
+    known = "half_pixel" if grid == "pixel_edges" else grid
+    position = grid_positions(known, n, m, 1 / scale) + 0.5 * (grid == "pixel_edges")
+    if rounding is None:
+        return position
+    return _TO_INDEX[rounding](position)
+
+
+def difference_px(node: Node, one: str, other: str) -> float:
+    """Return how far apart two conventions put a node's samples.
+
+    Args:
+        node: the node.
+        one: a convention, as in Reading.
+        other: another.
+
+    Returns:
+        Pixels, as in Reading; the mean for nearest neighbours, else the largest.
+
+    Raises:
+        ValueError: a convention that such a node cannot have.
+    """
+    for name in (one, other):
+        if name not in conventions_of(node.op):
+            known = ", ".join(conventions_of(node.op))
+            raise ValueError(f"expected[{node.op!r}]: got {name!r}, expected one of {known}")
+    if node.op in ("RoiAlign", "MaxRoiPool"):
+        return 0.0 if one == other else 0.5 / float(node.attributes.get("spatial_scale", 1.0))
+    if node.op not in ("Resize", "Upsample"):
+        return 0.0 if one == other else 0.5
+    n, scale = node.in_size or _SIZE, node.scale or _SCALE
+    nearest = node.attributes.get("mode", "nearest") == "nearest"
+    a, b = (_samples(*_grid_and_rounding(name, nearest), n, scale) for name in (one, other))
+    apart = np.abs(np.clip(a, 0, n - 1) - np.clip(b, 0, n - 1))
+    return float((apart.mean() if nearest else apart.max()) * scale)
+
+
+def conventions_of(op: str) -> tuple[str, ...]:
+    """Return the conventions that an operator can have, as in Reading."""
+    if op in ("Resize", "Upsample"):
+        grids = dict.fromkeys(_GRIDS.values())
+        return tuple(grid + end for grid in grids for end in ("", "_floor", "_ceil"))
+    if op == "RoiAlign":
+        return ("aligned", "unaligned")
+    return ("quantised",) if op == "MaxRoiPool" else ("half_pixel", "align_corners")
+
+
+def _grid_and_rounding(convention: str, nearest: bool) -> tuple[str, str | None]:
+    for rounding in ("floor", "ceil"):
+        if convention.endswith(f"_{rounding}"):
+            return convention.removesuffix(f"_{rounding}"), rounding
+    return convention, "round_prefer_floor" if nearest else None
 
 
 def _read_resize(node: Node) -> Reading:
@@ -117,34 +174,33 @@ def _read_resize(node: Node) -> Reading:
     if not chosen:
         grid_mode, nearest_mode = "asymmetric", "floor"
     grid = _GRIDS.get(grid_mode)
-    if grid is None:
-        return Reading("unknown", 0.0, f"Has the unknown mode {grid_mode!r}")
+    if grid is None or nearest_mode not in _TO_INDEX:
+        return Reading("unknown", 0.0, f"Has an unknown mode: {grid_mode!r}, {nearest_mode!r}")
     n, scale = node.in_size or _SIZE, node.scale or _SCALE
-    rounding = f":{_ROUNDINGS.get(nearest_mode, '')[1:] or 'round'}" if mode == "nearest" else ""
-    error = resize_error(grid + rounding, n, scale)
+    rounding = nearest_mode if mode == "nearest" else None
+    error = resize_error(grid, rounding, n, scale)
     where = f"at scale {scale:g}" + ("" if node.scale else ", taken for lack of the true one")
-    if mode == "nearest":
-        return Reading(*_nearest(grid, nearest_mode, error, where, node))
-    if grid == "pixel_edges":
-        return Reading("pixel_edges", error, f"Samples the cells' far edges: off ({where})")
+    if rounding is not None:
+        return _read_nearest(grid, rounding, error, where, node)
     return Reading(
         grid, error, _RESIZE_WORDS[grid].format(error=error, where=where, mode=grid_mode)
     )
 
 
-def _nearest(
-    grid: str, nearest_mode: str, error: float, where: str, node: Node
-) -> tuple[str, float, str]:
-    if grid == "pixel_edges" and nearest_mode == "floor":
-        return "half_pixel", error, "Takes the nearest pixel (tf_half_pixel_for_nn, floor): exact"
-    convention = grid + _ROUNDINGS.get(nearest_mode, "")
-    if convention == "half_pixel":
-        return convention, error, "Takes the nearest pixel on grid 2: exact"
-    fix = "half_pixel with round_prefer_floor (nearest-exact)"
-    if error == 0:
-        return convention, error, f"{convention}: exact at whole scales such as this ({where})"
-    text = f"{convention}: moves the content by {error:.2f} px of the result ({where}). Fix: {fix}"
-    return convention, error, text + _needs(node, 11)
+def _read_nearest(grid: str, rounding: str, error: float, where: str, node: Node) -> Reading:
+    to_nearest = rounding.startswith("round")
+    if (grid, to_nearest) == ("half_pixel", True) or (grid, rounding) == ("pixel_edges", "floor"):
+        return Reading("half_pixel", error, "Takes the nearest pixel on grid 2")
+    convention = grid if to_nearest else f"{grid}_{rounding}"
+    if error == 0 and node.scale:
+        return Reading(convention, error, f"Takes the nearest pixel {where}, though not at others")
+    if not node.scale:
+        where, error = "by up to this, unless the scale, which the graph leaves open, is whole", 0.5
+    text = (
+        f"Moves the content by {error:.2f} px of the result ({where}). Fix: half_pixel with"
+        f" round_prefer_floor (nearest-exact){_needs(node, 11)}"
+    )
+    return Reading(convention, error, text)
 
 
 def _needs(node: Node, opset: int) -> str:
@@ -152,6 +208,8 @@ def _needs(node: Node, opset: int) -> str:
 
 
 _RESIZE_WORDS = {
+    "pixel_edges": "Samples half an input pixel beyond grid 2 ({mode}): {error:.2f} px of the"
+    " result ({where}). Fix: half_pixel",
     "half_pixel": "Samples on grid 2 ({mode})",
     "align_corners": "Samples on grid 1 ({mode}): up to {error:.2f} px of the result off grid 2 at"
     " the borders ({where}). Fix: half_pixel (align_corners=False), if the model meant that",

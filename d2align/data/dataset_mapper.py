@@ -31,12 +31,18 @@ class PixelExactDatasetMapper(DatasetMapper):
             **kwargs: those of DatasetMapper.
 
         Raises:
-            ValueError: an unknown value of boxes.
+            ValueError: an unknown value of boxes, or inclusive ones beside precomputed proposals
+                or boxes recomputed from masks.
         """
         if boxes not in BOXES:
             raise ValueError(f"boxes: got {boxes!r}, expected one of {list(BOXES)}")
         super().__init__(is_train, **kwargs)
         self.boxes = boxes
+        if boxes == "inclusive" and (self.proposal_topk is not None or self.recompute_boxes):
+            raise ValueError(
+                "boxes: got 'inclusive' with precomputed proposals or recomputed boxes, expected "
+                "neither: Detectron's rules for them are not here"
+            )
 
     @classmethod
     def from_config(cls, cfg: Any, is_train: bool = True) -> dict[str, Any]:

@@ -85,6 +85,34 @@ def shift_boxes(
     return shifted
 
 
+def clip_boxes_to_images(
+    results: Sequence[Mapping[str, Any]], images: Iterable[Mapping[str, Any]]
+) -> Results:
+    """Return copies of COCO results whose boxes are clipped to their images.
+
+    Convention: float XYWH in original pixels; the image is [0, W] x [0, H].
+
+    Args:
+        results: COCO result dicts with ``bbox`` [x, y, w, h]; left untouched.
+        images: COCO image dicts with ``id``, ``width`` and ``height``.
+
+    Returns:
+        New result dicts, same order; a box outside its image has size 0.
+
+    Raises:
+        ValueError: if a result has no bbox of 4 numbers.
+    """
+    sizes = {image["id"]: (image["width"], image["height"]) for image in images}
+    clipped = []
+    for index, result in enumerate(results):
+        x, y, w, h = _bbox(index, result)
+        width, height = sizes[result["image_id"]]
+        x1, x2 = (min(max(edge, 0.0), width) for edge in (x, x + w))
+        y1, y2 = (min(max(edge, 0.0), height) for edge in (y, y + h))
+        clipped.append({**result, "bbox": [x1, y1, x2 - x1, y2 - y1]})
+    return clipped
+
+
 def resize_boxes(results: Sequence[Mapping[str, Any]], factor: float) -> Results:
     """Return copies of COCO results whose boxes are resized about their centres.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import warnings
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -66,14 +67,14 @@ def paste_runs_detectron1(
     Returns:
         The runs, or None.
     """
-    kernel = _load_kernel()
-    if kernel is None:
+    formulas = _load("rle_axes")
+    if formulas is None:
         return None
     # Above the threshold is at least the next number.
     limit = np.nextafter(_as_number(threshold, torch.float32), np.float32(np.inf))
     pixels = expand_boxes_detectron1(boxes, masks.shape[-1]).to(torch.float64)
     masks = masks.to(torch.float32)
-    return _encode(masks, pixels, image_size, limit, kernel.DETECTRON1, along_rows)
+    return _encode(masks, pixels, image_size, limit, formulas.DETECTRON1, along_rows)
 
 
 def fill_runs(runs: Runs, image_size: tuple[int, int]) -> Tensor:
@@ -86,11 +87,11 @@ def fill_runs(runs: Runs, image_size: tuple[int, int]) -> Tensor:
     Returns:
         (N, h, w) bool.
     """
-    from d2align.geometry.rle_codec import fill_runs as fill
-
+    codec = _load("rle_codec")
+    assert codec is not None
     # Of NumPy's zeros only the pages that are written take memory and time.
     out = np.zeros((len(runs.ends), *image_size), np.bool_)
-    fill(runs.text, runs.ends, out.view(np.uint8).reshape(len(out), -1))
+    codec.fill_runs(runs.text, runs.ends, out.view(np.uint8).reshape(len(out), -1))
     return torch.from_numpy(out)
 
 
@@ -106,7 +107,7 @@ def _encode(
     formula: int,
     along_rows: bool,
 ) -> Runs:
-    kernel = _load_kernel()
+    kernel = _load("rle_kernel")
     assert kernel is not None
     masks, boxes = masks.detach().contiguous(), boxes.detach()
     sides = boxes[:, 2:] - boxes[:, :2]  # before the change of dtype, as the dense paste does
@@ -117,13 +118,24 @@ def _encode(
 
 
 @functools.cache
-def _load_kernel() -> ModuleType | None:
+def _load(name: str) -> ModuleType | None:
+    """A compiled module of this package, or None without numba."""
+    if not _has_numba():
+        return None
+    return importlib.import_module(f"d2align.geometry.{name}")
+
+
+@functools.cache
+def _has_numba() -> bool:
     try:
-        from d2align.geometry import rle_kernel
+        import numba
     except ImportError as error:
         _warn(f"numba cannot be imported ({error})")
-        return None
-    return rle_kernel
+        return False
+    if numba.config.DISABLE_JIT:
+        _warn("numba's compiler is turned off")
+        return False
+    return True
 
 
 @functools.cache
@@ -132,15 +144,15 @@ def _grid_sample_formula(dtype: torch.dtype) -> int | None:
 
     Decided on the values of a mask as thresholds, and on the numbers next to them.
     """
-    kernel = _load_kernel()
-    if kernel is None:
+    formulas = _load("rle_axes")
+    if formulas is None:
         return None
     mask = torch.rand((1, 5, 7), generator=torch.Generator().manual_seed(0), dtype=dtype)
     box, size = torch.tensor([[0.3, -0.2, 16.9, 15.7]], dtype=dtype), (16, 17)
     soft = sample_masks(mask, box, slice(0, size[0]), slice(0, size[1])).numpy()
     values = soft[soft > 0]
     limits = np.concatenate([values, np.nextafter(values, values.dtype.type(2))])
-    for formula in (kernel.FUSED, kernel.PLAIN):
+    for formula in (formulas.FUSED, formulas.PLAIN):
         if all(
             np.array_equal(
                 fill_runs(_encode(mask, box, size, limit, formula, True), size), soft >= limit

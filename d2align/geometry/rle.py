@@ -43,6 +43,13 @@ def paste_masks_to_rle(
         ValueError: wrong shapes or dtypes, NaN, inverted boxes, an image of no pixels.
     """
     size = check_paste_input(masks, boxes, image_size, threshold)
+    return paste_masks_to_rle_unchecked(masks, boxes, size, threshold)
+
+
+def paste_masks_to_rle_unchecked(
+    masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float
+) -> list[Rle]:
+    """``paste_masks_to_rle`` without its checks; inverted boxes give empty masks."""
     masks, boxes = masks.cpu(), boxes.cpu()
     runs = paste_runs(masks, boxes, size, threshold, along_rows=False)
     if runs is not None:
@@ -77,6 +84,13 @@ def paste_masks_detectron1_to_rle(
     """
     size = check_paste_input(masks, boxes, image_size, threshold)
     check_square(masks)
+    return paste_masks_detectron1_to_rle_unchecked(masks, boxes, size, threshold)
+
+
+def paste_masks_detectron1_to_rle_unchecked(
+    masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float
+) -> list[Rle]:
+    """``paste_masks_detectron1_to_rle`` without its checks; inverted boxes are pasted, too."""
     masks, boxes = masks.cpu(), boxes.cpu()
     runs = paste_runs_detectron1(masks, boxes, size, threshold, along_rows=False)
     if runs is not None:

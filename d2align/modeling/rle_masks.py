@@ -9,14 +9,15 @@ import torch
 from detectron2.structures import Instances
 from torch import Tensor
 
+from d2align.geometry._checks import check_finite
 from d2align.geometry.paste_mask import (
     paste_masks_detectron1_unchecked,
     paste_masks_unchecked,
 )
 from d2align.geometry.rle import (
     encode_mask,
-    paste_masks_detectron1_to_rle,
-    paste_masks_to_rle,
+    paste_masks_detectron1_to_rle_unchecked,
+    paste_masks_to_rle_unchecked,
 )
 from d2align.modeling.postprocessing import PasteMasks, detector_postprocess, split_roi_masks
 
@@ -67,6 +68,8 @@ def detector_postprocess_to_rle(
     if not results.has("pred_masks"):
         return detector_postprocess(results, *size)
     out, masks, boxes = split_roi_masks(results, size)
+    check_finite("pred_masks", masks)
+    check_finite("pred_boxes", boxes)
     out.pred_masks_rle = RleMasks(paste_to_rle(paste)(masks, boxes, size, mask_threshold))
     return out
 
@@ -91,8 +94,8 @@ def paste_to_rle(paste: PasteMasks) -> PasteMasksToRle:
 
 
 _RLE_FORMS: dict[PasteMasks, PasteMasksToRle] = {
-    paste_masks_unchecked: paste_masks_to_rle,
-    paste_masks_detectron1_unchecked: paste_masks_detectron1_to_rle,
+    paste_masks_unchecked: paste_masks_to_rle_unchecked,
+    paste_masks_detectron1_unchecked: paste_masks_detectron1_to_rle_unchecked,
 }
 
 # How detections are brought to the original image, by D2ALIGN.TEST.MASK_FORMAT.

@@ -167,7 +167,7 @@ def with_nan(fn: Callable[..., Any]) -> Callable[..., Any]:
     """Answer with NaN in the first place."""
 
     def spoilt(out: Any) -> np.ndarray:
-        array = np.array(out, dtype=np.float64)
+        array = np.asarray(out, dtype=np.float64).copy()
         array.flat[0] = np.nan
         return array
 
@@ -182,7 +182,7 @@ def with_nan(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 def misshapen(fn: Callable[..., Any]) -> Callable[..., Any]:
     """Answer with one dimension too many."""
-    return lambda *args: np.array(fn(*args))[None, None, None]
+    return lambda *args: np.asarray(fn(*args))[None, None, None]
 
 
 def editing(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -205,17 +205,17 @@ def at_random(fn: Callable[..., Any]) -> Callable[..., Any]:
         out = fn(*args)
         if isinstance(out, list):
             return [np.array(item) + rng.normal(size=np.shape(item)) for item in out]
-        return np.array(out, dtype=np.float64) + rng.normal(size=np.shape(out))
+        return np.asarray(out, dtype=np.float64) + rng.normal(size=np.shape(out))
 
     return bad
 
 
 def sometimes(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Raise on the third call: a function that works at first."""
+    """Raise on the second call: a function that works at first."""
     calls = itertools.count()
 
     def bad(*args: Any) -> Any:
-        if next(calls) >= 2:
+        if next(calls):
             raise MemoryError("enough")
         return fn(*args)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-GRIDS = ("half_pixel", "align_corners", "asymmetric", "other")
+GRIDS = ("half_pixel", "align_corners", "asymmetric")
 TIES = ("up", "down", "even")
 BORDERS = ("clamp", "symmetric", "reflect", "zero", "renormalised", "wrap")
 KERNELS = ("linear", "cubic -0.5", "cubic -0.75", "lanczos 3")
@@ -136,7 +136,7 @@ def draw(rng: np.random.Generator) -> Resampler:
             "stretch": float(rng.uniform(0.97, 1.03)),
         }
     return Resampler(
-        grid=str(rng.choice(GRIDS[:3])),
+        grid=str(rng.choice(GRIDS)),
         kernel=kernel,
         ties=str(rng.choice(TIES)),
         border=str(rng.choice(BORDERS)),
@@ -144,3 +144,55 @@ def draw(rng: np.random.Generator) -> Resampler:
         rounding=str(rng.choice(("round", "round", "floor", "ceil"))),
         **changes,
     )
+
+
+def faults(given: Resampler, finding: Any) -> list[str]:
+    """Return what a finding gets wrong about a resampler that was drawn; nothing, if it is right.
+
+    A verdict that is withheld ("untested", "not reached", "unclear") is not wrong.
+    """
+    if finding.status == "failed":
+        return [f"failed: {finding.sentence}"]
+    found = finding.parameters
+    wrong = []
+    if finding.convention != true_name(given):
+        wrong.append(f"convention {finding.convention}, not {true_name(given)}")
+    if offset_error(given, finding) >= 0.01:
+        wrong.append(f"offset {offset_error(given, finding):.4f} px off")
+    if given.kernel == "nearest":
+        if found["ties"] not in (given.ties, "untested"):
+            wrong.append(f"ties {found['ties']}, not {given.ties}")
+        return wrong
+    if found["antialias"] != given.antialias:
+        wrong.append(f"antialias {found['antialias']}")
+    if found["border"] not in ("not reached", "unclear", *_alike(given, 52, 137)):
+        wrong.append(f"border {found['border']}, not {given.border}")
+    if found["border_shrinking"] not in ("not reached", "unclear", *_alike(given, 52, 23)):
+        wrong.append(f"border_shrinking {found['border_shrinking']}, not {given.border}")
+    return wrong
+
+
+_BIAS = {"floor": -0.5, "ceil": 0.5}
+
+
+def offset_error(given: Resampler, finding: Any) -> float:
+    """Return by how many pixels of the input the estimated first sample is off."""
+    n, m = finding.parameters["input_size"], finding.parameters["output_size"]
+    true = given.positions(n, m)[0] + _BIAS.get(given.rounding, 0.0) * (given.kernel == "nearest")
+    return abs(finding.parameters["offset_px"] - 0.5 - true)
+
+
+def true_name(given: Resampler) -> str:
+    """Return the convention that an audit must name."""
+    if given.shift_in or given.shift_out or given.stretch != 1 or given.wobble:
+        return "unknown"
+    if given.kernel == "nearest" and given.rounding != "round":
+        return f"{given.grid}_{given.rounding}"
+    return given.grid
+
+
+def _alike(given: Resampler, n: int, m: int) -> list[str]:
+    """The border rules that give the same weights at these sizes."""
+    own = given.matrix(n, m)
+    others = {b: replace(given, border=b, matrices={}).matrix(n, m) for b in BORDERS}
+    return [b for b, weights in others.items() if np.abs(weights - own).max() < 0.01]

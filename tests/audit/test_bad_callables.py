@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from d2align.audit import KINDS, audit_function
 
-# NMS answers with indices and anchors take no array: some spoilings mean nothing there.
+# Anchors take no array and contours come in lists: some spoilings mean nothing there.
 FAULTS = {
     "raises": (c.raising, "raised RuntimeError: no such luck"),
     "leaves": (c.exiting, "raised SystemExit"),
@@ -25,8 +25,8 @@ FAULTS = {
     "random": (c.at_random, "differently to the same input"),
     "later": (c.sometimes, "raised MemoryError"),
 }
-WITHOUT_ARRAYS = {("anchors", "edits")}
-LISTS = {("find_contours", "shape"), ("find_contours", "nothing"), ("find_contours", "text")}
+WITHOUT_ARRAYS = {("anchors", "edits"), ("find_contours", "shape")}
+LISTS = {("find_contours", "nothing"), ("find_contours", "text")}
 
 
 def test_every_kind_has_a_sound_example() -> None:
@@ -60,7 +60,7 @@ def test_what_is_no_function_gets_a_record(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=12)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 10**6), how=st.sampled_from(("constant", "noise", "huge", "shuffled")))
 def test_nonsense_of_the_right_shape_is_never_aligned(kind: str, seed: int, how: str) -> None:
     """Repeatable nonsense: no crash, no sound verdict."""
@@ -70,7 +70,7 @@ def test_nonsense_of_the_right_shape_is_never_aligned(kind: str, seed: int, how:
             out = fn(*args)
             if isinstance(out, list):
                 return [nonsense(np.array(item, dtype=np.float64)) for item in out]
-            return nonsense(np.array(out, dtype=np.float64))
+            return nonsense(np.asarray(out, dtype=np.float64))
 
         return bad
 
@@ -81,7 +81,7 @@ def test_nonsense_of_the_right_shape_is_never_aligned(kind: str, seed: int, how:
         if how == "noise":
             return rng.normal(size=out.shape) * 100
         if how == "huge":
-            return out * 1e30 + 1e30
+            return np.full(out.shape, 1e30)
         return rng.permutation(out.ravel()).reshape(out.shape)
 
     finding = audit_function(c.each(c.SOUND[kind], spoil), kind, subject="it")

@@ -59,6 +59,7 @@ WRONG = [
     ("truncated-box", "a = np.array(ann['bbox']).astype('int32')"),
     ("truncated-box", "a = anchors.round()"),
     ("contour-indices", CONTOURS.format(half="")),
+    ("contour-indices", CONTOURS.format(half="") + "\n" * 20 + "    b = x + 0.5"),
     ("contour-indices", "a = measure.find_contours(m)[0].tolist()"),
     ("last-index-as-edge", EDGES.format(one="")),
     ("masks-to-boxes", "b = masks_to_boxes(m)"),

@@ -185,6 +185,16 @@ def test_bitmasks_and_semantic_labels_are_resized_with_the_image(tmp_path: Path)
     assert out["sem_seg"].shape == (83, 126) and out["sem_seg"][40].tolist() == columns.tolist()
 
 
+@pytest.mark.parametrize(
+    "more", [{"precomputed_proposal_topk": 5}, {"recompute_boxes": True, "use_instance_mask": True}]
+)
+def test_what_has_no_rule_is_refused(more: dict[str, Any]) -> None:
+    arguments = {"augmentations": [], "image_format": "BGR", **more}
+    PixelExactDatasetMapper(True, **arguments)
+    with pytest.raises(ValueError, match="boxes: got 'inclusive' with precomputed proposals or"):
+        PixelExactDatasetMapper(True, boxes="inclusive", **arguments)
+
+
 def test_unknown_boxes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"boxes: got 'whole', expected one of \['float'"):
         PixelExactDatasetMapper(True, boxes="whole", augmentations=[], image_format="BGR")

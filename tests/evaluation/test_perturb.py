@@ -6,6 +6,7 @@ from detectron2.data.transforms import ResizeShortestEdge
 from pycocotools import mask as coco_mask
 
 from d2align.evaluation.perturb import (
+    clip_boxes_to_images,
     network_pixel_sizes,
     resize_boxes,
     shift_boxes,
@@ -51,11 +52,24 @@ def test_edges_that_would_cross_leave_a_box_of_no_size():
 
 @pytest.mark.parametrize("bad", [{"image_id": 1}, {"bbox": [1, 2, 3]}])
 @pytest.mark.parametrize(
-    "function", [shift_boxes, truncate_boxes, lambda results: resize_boxes(results, 1.1)]
+    "function",
+    [
+        shift_boxes,
+        truncate_boxes,
+        lambda results: resize_boxes(results, 1.1),
+        lambda results: clip_boxes_to_images(results, []),
+    ],
 )
 def test_a_result_without_a_box_is_refused(function, bad):
     with pytest.raises(ValueError, match=r"results\[0\]: got bbox"):
         function([bad])
+
+
+def test_boxes_are_clipped_to_their_images():
+    images = [{"id": 1, "width": 50, "height": 40}]
+    results = [result(box) for box in ([-5, 10, 20, 40], [10, 10, 5, 5], [60, 50, 5, 5])]
+    clipped = boxes(clip_boxes_to_images(results, images))
+    assert clipped == [[0, 10, 15, 30], [10, 10, 5, 5], [50, 40, 0, 0]]
 
 
 def test_boxes_are_resized_about_their_centres():

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from d2align.ablation.price.arms import ALL_AREAS
+from d2align.ablation.price.box_offsets import BoxOffset
 from d2align.ablation.price.historical import HISTORICAL_BUGS, HistoricalBug
+from d2align.ablation.price.mask_offsets import MaskOffset
 from d2align.ablation.price.measure import Measurement
-from d2align.ablation.price.offsets import BoxOffset, MaskOffset
 from d2align.ablation.price.sections import METRICS, find_bug
 
 # Okabe and Ito's colours, told apart by all; the line styles tell them apart in grey.
@@ -25,7 +26,7 @@ class Curve:
 
     Attributes:
         metric: ``"bbox"`` or ``"segm"``.
-        move: a key of ``offsets.MOVES``.
+        move: a key of ``moves.MOVES``.
         unit: ``"original"`` or ``"network"``.
         title: of the panel.
     """
@@ -104,7 +105,8 @@ def _draw_panel(
     low, high = axis.get_ylim()
     axis.set_ylim(low, max(high, low + 1.35 * (max(high, 0) - low)))  # room for the labels
     for bug in HISTORICAL_BUGS:
-        if (bug.metric, bug.move, bug.unit) == (curve.metric, curve.move, curve.unit):
+        on_curve = (bug.metric, bug.move, bug.unit) == (curve.metric, curve.move, curve.unit)
+        if on_curve and not bug.clipped:
             _mark(axis, bug, find_bug(measurements, bug))
     axis.set_title(curve.title, fontsize=10.5)
     axis.set_xlabel(f"offset in {curve.unit} pixels", fontsize=9.5)

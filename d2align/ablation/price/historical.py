@@ -14,10 +14,11 @@ class HistoricalBug:
         what: a sentence, for the table.
         source: repository and file.
         metric: ``"bbox"`` or ``"segm"``.
-        move: how boxes are moved, as in ``offsets.MOVES``.
+        move: how boxes are moved, as in ``moves.MOVES``.
         unit: ``"original"`` or ``"network"`` pixels.
         offset: pixels.
         reported: what was reported, or "not given".
+        clipped: whether boxes are clipped to the image afterwards.
     """
 
     label: str
@@ -28,17 +29,27 @@ class HistoricalBug:
     unit: str
     offset: float
     reported: str
+    clipped: bool = False
 
 
+_DECODER = "rbgirshick/py-faster-rcnn, lib/fast_rcnn/bbox_transform.py"
 _FLIP = "half of the training images lie a pixel to the left, so half a pixel is learned"
 
 HISTORICAL_BUGS = (
     HistoricalBug(
         "py-faster-rcnn decode",
         "decoded x2 and y2 lack the -1, in original pixels",
-        "rbgirshick/py-faster-rcnn, lib/fast_rcnn/bbox_transform.py",
+        _DECODER,
         *("bbox", "right_bottom", "original", 1.0),
         "-0.4 to -0.7 box AP (the article)",
+    ),
+    HistoricalBug(
+        "the same, clipped",
+        "and then boxes are clipped to the image, as the source does",
+        _DECODER,
+        *("bbox", "right_bottom", "original", 1.0),
+        "-0.4 to -0.7 box AP (the article)",
+        clipped=True,
     ),
     HistoricalBug(
         "that decode at 800 px",

@@ -13,12 +13,13 @@ from typing import Any
 from d2align.ablation.atomic import replacing, write_text
 from d2align.ablation.price.arms import Arm
 from d2align.ablation.price.box_ceiling import box_ceiling_arms
+from d2align.ablation.price.box_offsets import box_offset_arms
 from d2align.ablation.price.curves import CURVES, curve_points, draw_curves
 from d2align.ablation.price.dots import draw_dots
 from d2align.ablation.price.inputs import Inputs
 from d2align.ablation.price.mask_ceiling import mask_ceiling_arms
+from d2align.ablation.price.mask_offsets import mask_offset_arms, result_mask_arms
 from d2align.ablation.price.measure import Measurement, measure_all
-from d2align.ablation.price.offsets import box_offset_arms, mask_offset_arms, result_mask_arms
 from d2align.ablation.price.pastes import paste_arms, study_arms
 from d2align.ablation.price.report import markdown, terminal
 from d2align.ablation.price.schema import as_json

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from d2align.ablation.price.arms import ALL_AREAS
+from d2align.ablation.price.box_offsets import ClippedBoxOffset
 from d2align.ablation.price.historical import HISTORICAL_BUGS, HistoricalBug
 from d2align.ablation.price.measure import Measurement
-from d2align.ablation.price.offsets import BoxOffset, MaskOffset
+from d2align.ablation.price.moves import Moved
 from d2align.ablation.price.pastes import PasteArm, StudyArm
 from d2align.ablation.price.pasting import CROP_BOX, LOST_PIXEL
 from d2align.evaluation.bootstrap import PairedDelta
@@ -121,15 +122,13 @@ def find_bug(measurements: Sequence[Measurement], bug: HistoricalBug) -> Measure
     Returns:
         Its measurement, or None if it was not measured.
     """
+    wanted = (bug.clipped, bug.metric, bug.move, bug.unit, bug.offset)
     for one in measurements:
         arm = one.arm
-        if isinstance(arm, BoxOffset | MaskOffset) and (
-            arm.metric,
-            arm.move,
-            arm.unit,
-            arm.offset,
-        ) == (bug.metric, bug.move, bug.unit, bug.offset):
-            return one
+        if isinstance(arm, Moved):
+            clipped = isinstance(arm, ClippedBoxOffset)
+            if (clipped, arm.metric, arm.move, arm.unit, arm.offset) == wanted:
+                return one
     return None
 
 
@@ -138,8 +137,9 @@ def _historical(measurements: Sequence[Measurement]) -> list[Section]:
     for bug in HISTORICAL_BUGS:
         one = find_bug(measurements, bug)
         if one is not None:
-            offset = f"{bug.move} {bug.offset:+g} {bug.unit} px"
-            rows.append([bug.label, offset, METRICS[bug.metric], *_delta_cells(one), bug.reported])
+            rows.append(
+                [bug.label, one.arm.name, METRICS[bug.metric], *_delta_cells(one), bug.reported]
+            )
     text = (
         "Each as the offset that it leaves in what a network finds, put into these detections; "
         "nothing was trained."

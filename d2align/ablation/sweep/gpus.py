@@ -14,6 +14,10 @@ from filelock import FileLock, Timeout
 _POLL_SECONDS = 1.0
 
 
+class TooFewGpusError(ValueError):
+    """An arm wants more GPUs than its machine has."""
+
+
 def visible_gpus() -> list[str]:
     """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -38,14 +42,14 @@ def gpu_environment(num_gpus: int, arms_per_gpu: int) -> Iterator[dict[str, str]
         The environment variables that give these GPUs to an arm; none on a machine without.
 
     Raises:
-        ValueError: there are fewer GPUs than wanted.
+        TooFewGpusError: there are fewer than wanted.
     """
     gpus = visible_gpus()
     if not gpus:
         yield {}
         return
     if num_gpus > len(gpus):
-        raise ValueError(f"num_gpus: got {num_gpus}, expected at most {len(gpus)}, the visible")
+        raise TooFewGpusError(f"num_gpus: got {num_gpus}, expected at most {len(gpus)} here")
     with contextlib.ExitStack() as held:
         yield {"CUDA_VISIBLE_DEVICES": ",".join(_take(gpus, num_gpus, arms_per_gpu, held))}
 
@@ -69,7 +73,8 @@ def _take(
 
 def _lock(gpu: str, slot: int, stack: contextlib.ExitStack) -> bool:
     user = os.getuid() if hasattr(os, "getuid") else 0
-    name = f"d2align-{user}-gpu-{gpu.replace('/', '-')}-{slot}.lock"
+    job = os.environ.get("SLURM_JOB_ID", "")  # a cluster counts each job's GPUs from 0
+    name = f"d2align-{user}-{job}-gpu-{gpu.replace('/', '-')}-{slot}.lock"
     try:
         stack.enter_context(FileLock(Path(tempfile.gettempdir()) / name, timeout=0))
     except Timeout:

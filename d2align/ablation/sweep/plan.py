@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 
-from d2align.ablation.sweep.grid import SweepArm
+from d2align.ablation.sweep.grid import SweepArm, arm_choices
 from d2align.ablation.sweep.ledger import ArmFolder, arm_folders
 from d2align.ablation.sweep.settings import Settings
 
@@ -72,8 +72,8 @@ def make_plan(arms: Sequence[SweepArm], settings: Sequence[Settings]) -> Plan:
         The plan.
 
     Raises:
-        ValueError: arms of several folders, or a folder that holds another answer to the same
-            question.
+        ValueError: arms of several folders, a folder that holds another answer to the same
+            question, or a reference that is no arm.
     """
     for name in ("folder", "reference", "program", "imports", "lease"):
         values = sorted({str(getattr(s, name)) for s in settings})
@@ -81,6 +81,7 @@ def make_plan(arms: Sequence[SweepArm], settings: Sequence[Settings]) -> Plan:
             raise ValueError(f"{name}: got {values}, expected the same for all arms of a sweep")
     root = Path(settings[0].folder)
     _check_fit(root, arms)
+    _check_reference(root, arms, settings[0].reference)
     machine = settings[0].of_the_machine()
     before = {}
     for arm in arms:
@@ -89,6 +90,14 @@ def make_plan(arms: Sequence[SweepArm], settings: Sequence[Settings]) -> Plan:
         before[arm.id] = last.number if last else 0
         folder.describe({**asdict(arm), "question": arm.question(), **machine})
     return Plan(root, settings[0].reference, tuple(a.id for a in arms), before)
+
+
+def _check_reference(root: Path, arms: Sequence[SweepArm], reference: str) -> None:
+    there = {folder.description()["arm"] for folder in arm_folders(root)}
+    known = [*arm_choices(), *sorted(there | {arm.arm for arm in arms})]
+    if reference not in known:
+        expected = list(dict.fromkeys(known))
+        raise ValueError(f"reference: got {reference!r}, expected one of {expected}")
 
 
 def _check_fit(root: Path, arms: Sequence[SweepArm]) -> None:

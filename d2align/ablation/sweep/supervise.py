@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from d2align.ablation.sweep.gpus import gpu_environment
+from d2align.ablation.sweep.gpus import TooFewGpusError, gpu_environment
 from d2align.ablation.sweep.ledger import ArmFolder, Attempt
 from d2align.ablation.sweep.processes import TOKEN_VARIABLE, kill_processes_of
 
@@ -36,12 +36,24 @@ def supervise(arm: ArmFolder) -> str:
     if arm.is_done() or arm.is_running():
         return "taken"
     description = arm.description()
-    slots = gpu_environment(description["num_gpus"], description["arms_per_gpu"])
-    with slots as environment:  # before the claim: an arm that waits for a GPU is free for others
-        attempt = arm.claim(description["lease"])
-        if attempt is None:
-            return "taken"
-        return _carry_out(arm, attempt, description, environment)
+    try:
+        # Before the claim: an arm that waits for a GPU is free for others.
+        with gpu_environment(description["num_gpus"], description["arms_per_gpu"]) as gpus:
+            attempt = arm.claim(description["lease"])
+            if attempt is None:
+                return "taken"
+            return _carry_out(arm, attempt, description, gpus)
+    except TooFewGpusError as e:
+        return _refuse(arm, description, str(e))
+
+
+def _refuse(arm: ArmFolder, description: dict[str, Any], reason: str) -> str:
+    attempt = arm.claim(description["lease"])
+    if attempt is None:
+        return "taken"
+    attempt.log.write_text(f"{reason}\n")
+    attempt.end("failed", 1, 0.0, [reason])
+    return "failed"
 
 
 def _carry_out(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from d2align.audit.guard import Guarded
+from d2align.audit.guard import Guarded, ProbeFailure
 from d2align.audit.probes.resize_grid import (
     NAMED_PX,
     ROUNDED_PX,
@@ -106,7 +106,9 @@ def _samplings(call: ResizeBySize | ResizeByScale, axis: str) -> list[Sampling]:
         return [measure(call, n, s, axis) for n, s in STEEP_GOALS]
     if not all(s.nearest for s in samplings):
         return samplings
-    return [measure_copies(call, n, s, axis) for n, s in LONG_GOALS] + samplings
+    longer = [measure_copies(call, n, s, axis) for n, s in LONG_GOALS]
+    # The first tells the numbers of the report: the one that leaves least doubt.
+    return sorted(longer, key=lambda s: s.line.doubt) + samplings
 
 
 def _match(call: ResizeBySize | ResizeByScale, axis: str, samplings: Sequence[Sampling]) -> Match:
@@ -176,9 +178,12 @@ def _parameters(
         found["step"] = "1 / scale" if match.step == "scale" else "input size / output size"
         found["output_size_rule"] = _size_rule(samplings)
     if all(s.nearest for s in samplings):
-        return found | {"kernel": "nearest", "ties": match.ties}
+        return found | {"kernel": "nearest", "ties": match.ties if sound else "untested"}
     found["scatter_px"] = max(s.line.scatter for s in samplings)
-    enlarging, shrinking = respond(call, *ENLARGE), respond(call, *SHRINK)
+    try:
+        enlarging, shrinking = respond(call, *ENLARGE), respond(call, *SHRINK)
+    except ProbeFailure:
+        return found  # an unknown rule may hide the pixels that are lit
     return found | {
         "kernel": match.rounding or kernel_name(enlarging),
         "border": border_rule(enlarging),

@@ -9,18 +9,23 @@ import pytest
 from price_inputs import small_inputs
 from pycocotools import mask as coco_mask
 
-from d2align.ablation.price.historical import HISTORICAL_BUGS
-from d2align.ablation.price.offsets import (
-    MOVES,
+from d2align.ablation.price.box_offsets import (
     BoxOffset,
     BoxResize,
     BoxTruncation,
+    ClippedBoxOffset,
+    box_offset_arms,
+)
+from d2align.ablation.price.historical import HISTORICAL_BUGS
+from d2align.ablation.price.mask_offsets import (
     MaskOffset,
     ResultMaskShift,
-    box_offset_arms,
     mask_offset_arms,
     result_mask_arms,
 )
+from d2align.ablation.price.measure import Measurement
+from d2align.ablation.price.moves import MOVES
+from d2align.ablation.price.sections import find_bug
 from d2align.ablation.price.settings import Settings
 
 NETWORK = (512, 9999)  # twice the size of the small images
@@ -65,15 +70,22 @@ def test_other_box_arms_by_their_first_box(inputs) -> None:
 def test_every_historical_mistake_is_measured_even_off_the_grid() -> None:
     settings = Settings(offsets=(0.0, 3.0))
     arms = [*box_offset_arms(settings), *mask_offset_arms(settings)]
-    for bug in HISTORICAL_BUGS:
-        wanted = (bug.metric, bug.move, bug.unit, bug.offset)
-        same = [
-            arm
-            for arm in arms
-            if isinstance(arm, BoxOffset | MaskOffset)
-            and (arm.metric, arm.move, arm.unit, arm.offset) == wanted
-        ]
-        assert len(same) == 1, bug.label
+    measured = [Measurement(arm, {}, {}) for arm in arms]
+    found = [find_bug(measured, bug) for bug in HISTORICAL_BUGS]
+    assert all(one is not None for one in found)
+    assert len({id(one) for one in found}) == len(HISTORICAL_BUGS)
+    for bug, one in zip(HISTORICAL_BUGS, found, strict=True):
+        assert isinstance(one.arm, ClippedBoxOffset) == bug.clipped
+        assert (one.arm.move, one.arm.unit, one.arm.offset) == (bug.move, bug.unit, bug.offset)
+        assert one.arm.metric == bug.metric
+    assert find_bug(measured[:1], HISTORICAL_BUGS[0]) is None
+
+
+def test_the_clipped_decoder_stays_in_the_image(inputs) -> None:
+    moved = edges(BoxOffset("right_bottom", 40.0).results(inputs))
+    clipped = edges(ClippedBoxOffset("right_bottom", 40.0).results(inputs))
+    assert moved.max() > 256
+    np.testing.assert_allclose(clipped, moved.clip(0, 256))
 
 
 @pytest.mark.parametrize("make", [box_offset_arms, mask_offset_arms, result_mask_arms])

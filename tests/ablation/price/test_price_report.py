@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from price_inputs import one_object, small_dataset, small_inputs, write_inputs
 
+from d2align.ablation.price.box_offsets import BoxOffset
 from d2align.ablation.price.inputs import Inputs
 from d2align.ablation.price.main import plan, price_of_a_pixel
 from d2align.ablation.price.measure import measure_all
-from d2align.ablation.price.offsets import BoxOffset
 from d2align.ablation.price.schema import PARTS, check_price
 from d2align.ablation.price.sections import interval_text, make_sections
 from d2align.ablation.price.settings import Settings

@@ -9,7 +9,9 @@ from launching import FAKE, Sweep
 
 from d2align.ablation.sweep import gpus
 from d2align.ablation.sweep.gpus import gpu_environment, visible_gpus
+from d2align.ablation.sweep.ledger import ArmFolder
 from d2align.ablation.sweep.progress import duration, why
+from d2align.ablation.sweep.supervise import supervise
 
 
 def test_failed_arm_is_listed_and_the_others_are_run(tmp_path: Path):
@@ -72,6 +74,24 @@ def test_arms_hold_different_gpus_and_give_them_back(three_gpus: None):
 def test_arms_share_gpus_only_when_all_are_taken(three_gpus: None):
     with gpu_environment(2, 2) as a, gpu_environment(1, 2) as b, gpu_environment(1, 2) as c:
         assert [list(e.values()) for e in (a, b, c)] == [["0,2"], ["5"], ["0"]]
+
+
+def test_jobs_of_a_cluster_do_not_wait_for_each_other_s_gpus(
+    three_gpus: None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    with gpu_environment(3, 1) as first:
+        monkeypatch.setenv("SLURM_JOB_ID", "78")
+        with gpu_environment(3, 1) as second:
+            assert first == second
+
+
+def test_arm_that_wants_too_many_gpus_has_failed(three_gpus: None, tmp_path: Path):
+    arm = ArmFolder(tmp_path / "arm")
+    arm.describe({"num_gpus": 4, "arms_per_gpu": 1, "lease": 120.0})
+    assert supervise(arm) == "failed"
+    end = arm.last_attempt().end_record()
+    assert end["tail"] == ["num_gpus: got 4, expected at most 3 here"]
 
 
 def test_more_gpus_than_there_are_is_refused_and_none_is_no_matter(

@@ -11,6 +11,7 @@ import pytest
 import torch
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
+from detectron2.structures import Boxes
 from tiny_models import (
     CASCADE,
     PANOPTIC,
@@ -25,11 +26,12 @@ from tiny_models import (
 )
 
 from d2align.config import PRESETS
-from d2align.modeling import apply
+from d2align.modeling import InclusiveBoxes, apply
 from d2align.modeling.fast_rcnn import DecodeInOriginalPixels, EncodeInOriginalPixels
 from d2align.modeling.inclusive.apply_boxes import has_inclusive_boxes
 from d2align.modeling.inclusive.fast_rcnn import InclusivePredictor
 from d2align.modeling.mixins import class_without_mixin
+from d2align.modeling.poolers import use_fast_poolers
 
 PLAIN = ("MODEL.META_ARCHITECTURE", "GeneralizedRCNN")
 LOOSE = ("MODEL.ROI_HEADS.IOU_THRESHOLDS", "[0.2]")
@@ -152,6 +154,18 @@ def test_poolers_of_another_class_get_inclusive_boxes_too() -> None:
         assert_same_instances(found_by(mine), found_by(plain))
         apply(mine, **preset("aligned"))
         mine.roi_heads.box_pooler.__class__ = MyPooler
+
+
+def test_fast_poolers_choose_inclusive_levels_too() -> None:
+    pooler = plain_model(*PLAIN).roi_heads.box_pooler
+    generator = torch.Generator().manual_seed(0)
+    features = [torch.randn(1, 4, s, s, generator=generator) for s in (64, 32, 16, 8)]
+    boxes = torch.tensor([[10.0, 10, 233, 233], [5, 7, 116, 118], [0, 0, 60, 20]])
+    plain, of_floats = (pooler(features, [cls(boxes)]) for cls in (InclusiveBoxes, Boxes))
+    fast = use_fast_poolers(pooler)(features, [InclusiveBoxes(boxes)])
+    torch.testing.assert_close(fast, plain, atol=1e-4, rtol=0)
+    changed = (plain - of_floats).abs().amax(dim=(1, 2, 3)) > 0.1
+    assert changed.tolist() == [True, True, False]  # 224 and 112 pixels, boundaries of levels
 
 
 def test_turned_models_are_copied_and_pickled() -> None:

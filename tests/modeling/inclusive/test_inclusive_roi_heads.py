@@ -109,6 +109,15 @@ def test_a_proposal_is_trained_on_the_polygons_it_overlaps_most() -> None:
     assert swapped > 5
 
 
+def test_overlap_with_polygons_has_its_plus_one_in_original_pixels() -> None:
+    # 5 of 10 pixels against 8 of 17; with the +1 in network pixels it would be 0.40 and 0.43.
+    polygons = [[rectangle(0, 0, 4, 0.0)], [rectangle(1, 0, 5, 2)], [rectangle(50, 30, 60, 40)]]
+    module = heads()
+    module.proposal_append_gt = False
+    found = label(module, [[0.0, 0, 4, 1]], targets(PolygonMasks(polygons)))
+    assert np.array_equal(found.gt_masks.polygons[0][0], polygons[0][0])
+
+
 def test_bitmasks_go_with_the_matched_box_and_images_without_objects_are_taken() -> None:
     bits = torch.zeros(3, *SIZE, dtype=torch.bool)
     for i in range(3):
