@@ -71,6 +71,8 @@ def check_floating(name: str, value: Tensor) -> None:
 
 def check_finite(name: str, value: Tensor) -> None:
     """Refuse NaN and infinity, naming the first row that has one."""
+    if math.isfinite(value.detach().sum()):  # no sum hides one, and it costs a tenth
+        return
     bad = ~torch.isfinite(value)
     if bad.any():
         row = int(bad.nonzero()[0, 0])

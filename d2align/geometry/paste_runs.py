@@ -132,7 +132,7 @@ def _has_numba() -> bool:
     except ImportError as error:
         _warn(f"numba cannot be imported ({error})")
         return False
-    if numba.config.DISABLE_JIT:
+    if getattr(numba.config, "DISABLE_JIT", 0):
         _warn("numba's compiler is turned off")
         return False
     return True

@@ -86,6 +86,19 @@ def test_few_images_are_never_judged_wrongly(
     assert fewest <= judged <= most  # thin evidence is not stretched, 30 images are enough
 
 
+@pytest.mark.parametrize("decimals", [0, 2])
+def test_boxes_that_the_image_border_never_cuts_stay_undecided(decimals: int) -> None:
+    """Uniform edges in (1, W - 1): dense enough to touch every whole number, piled up nowhere."""
+    for seed in range(10):
+        edges = np.random.default_rng(seed).uniform(1, 63, (600, 2, 2))
+        x1, y1 = np.ceil(edges.min(axis=1) * 10**decimals).T / 10**decimals
+        x2, y2 = np.floor(edges.max(axis=1) * 10**decimals).T / 10**decimals
+        boxes = np.stack([x1, y1, np.maximum(x2 - x1, 1), np.maximum(y2 - y1, 1)], axis=1)
+        image = {"id": 1, "width": 64, "height": 64}
+        records = [{"image_id": 1, "bbox": box.round(2).tolist()} for box in boxes]
+        assert verdicts({"images": [image], "annotations": records}) == {"boxes": "undecided"}
+
+
 def test_what_is_open_is_told() -> None:
     finding = finding_of(coco(scenes(5, 1), boxes="float"), "boxes")
     assert (finding.convention, finding.status, finding.error_px) == ("undecided", "unknown", None)

@@ -52,7 +52,7 @@ HISTORICAL_BUGS = (
         clipped=True,
     ),
     HistoricalBug(
-        "that decode at 800 px",
+        "that decode in network px",
         "the same decoder run on boxes of the resized image",
         "the decoder above in a code that decodes there, as maskrcnn-benchmark and Detectron2 do",
         *("bbox", "right_bottom", "network", 1.0),

@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -115,6 +116,9 @@ def measure_all(
 
     Returns:
         A measurement for each arm, in order.
+
+    Raises:
+        RuntimeError: a process was killed.
     """
     bar = tqdm(total=len(arms), desc="arms", unit="arm")
     with bar:
@@ -138,6 +142,10 @@ def _measure_in_processes(
         for future in as_completed(futures):
             done[futures[future]] = future.result()
             bar.update()
+    except BrokenProcessPool:
+        raise RuntimeError(
+            "a worker died, perhaps for want of memory: run it again with fewer --workers"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
     return [done[i] for i in range(len(arms))]

@@ -27,14 +27,27 @@ def main(arm_path: str, attempt_path: str, run: Callable[[Namespace], None] | No
     end_with_parent(attempt.claim()["pid"])
     # Late, since these take seconds, in which the parent may have been killed already.
     from d2align.ablation.sweep.environment import code_version, environment
-    from d2align.ablation.sweep.grid import find_config
     from d2align.ablation.sweep.results import write_result
     from d2align.ablation.sweep.trainer import import_modules, run_arm
     from d2align.engine import launch, load_config
 
+    args = _arguments(arm, attempt.folder / "measured.json")
+    import_modules(args.imports)
+    launch(run or run_arm, args)
+    cfg = load_config(args.config_file, args.opts)
+    made_with = {"code": code_version(), "environment": environment(cfg.MODEL.DEVICE)}
+    test_sets = list(cfg.DATASETS.TEST)
+    write_result(arm, attempt, json.loads(Path(args.measured).read_text()), test_sets, made_with)
+    for checkpoint in arm.train.glob("model_[0-9]*.pth"):
+        checkpoint.unlink()  # model_final.pth is kept
+
+
+def _arguments(arm: ArmFolder, measured: Path) -> Namespace:
+    """What Detectron2's own command line would give."""
+    from d2align.ablation.sweep.grid import find_config
+
     description = arm.description()
-    measured = attempt.folder / "measured.json"
-    args = Namespace(
+    return Namespace(
         config_file=find_config(description["config_file"]),
         opts=[*description["opts"], "OUTPUT_DIR", str(arm.train)],
         eval_only=description["eval_only"],
@@ -46,14 +59,6 @@ def main(arm_path: str, attempt_path: str, run: Callable[[Namespace], None] | No
         imports=description["imports"],
         measured=str(measured),
     )
-    import_modules(args.imports)
-    launch(run or run_arm, args)
-    cfg = load_config(args.config_file, args.opts)
-    made_with = {"code": code_version(), "environment": environment(cfg.MODEL.DEVICE)}
-    test_sets = list(cfg.DATASETS.TEST)
-    write_result(arm, attempt, json.loads(measured.read_text()), test_sets, made_with)
-    for checkpoint in arm.train.glob("model_[0-9]*.pth"):
-        checkpoint.unlink()  # model_final.pth is kept
 
 
 if __name__ == "__main__":

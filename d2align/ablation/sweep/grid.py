@@ -105,15 +105,14 @@ def make_arm(settings: Settings) -> SweepArm:
     if settings.weights:
         user_opts += ["MODEL.WEIGHTS", settings.weights]
     name, turned = _turn(config_file, user_opts, settings)
-    opts = [*user_opts, *turned, "SEED", str(settings.seed)]
-    opts += ["SOLVER.CHECKPOINT_PERIOD", str(settings.checkpoint_period)]
+    period = ("SOLVER.CHECKPOINT_PERIOD", str(settings.checkpoint_period))
+    opts = [*user_opts, *turned, "SEED", str(settings.seed), *period]
+    run = Namespace(config_file=config_file, opts=opts, eval_only=settings.eval_only)
     with contextlib.redirect_stdout(None):  # an arm's own log says what is adapted
-        run = Namespace(config_file=config_file, opts=opts, eval_only=settings.eval_only)
         cfg = check_run(run)
     hashed = config_hash(cfg, settings)
-    safe_name = re.sub(r"[^A-Za-z0-9_+.-]", "_", name)
     return SweepArm(
-        id=f"{safe_name}-seed{settings.seed}-{hashed[:8]}",
+        id=f"{re.sub(r'[^A-Za-z0-9_+.-]', '_', name)}-seed{settings.seed}-{hashed[:8]}",
         arm=name,
         factors=get_factors(cfg),
         config_file=settings.config_file,

@@ -173,6 +173,7 @@ def _parameters(
         "offset_px": first.line.offset + 0.5,
         "stride_px": first.line.stride,
         "content_shift_px": -float(np.mean(shifts(first, match, sound))),
+        "gain": float(np.mean(first.gains[first.inner])),
     }
     if "scale" in first.steps:
         found["step"] = "1 / scale" if match.step == "scale" else "input size / output size"

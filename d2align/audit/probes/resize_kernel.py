@@ -105,10 +105,12 @@ def border_rule(response: Response) -> str:
     if not reached:
         return "not reached"
     wanted = {
-        rule: np.stack([fold(kernel, float(at[j]), n) for j in reached])
-        for rule, fold in _FOLDS.items()
+        rule: np.stack([fold(kernel, float(p), n) for p in at]) for rule, fold in _FOLDS.items()
     }
-    errors = {r: float(np.abs(w - response.weights[reached]).max()) for r, w in wanted.items()}
+    errors = {
+        rule: float(np.abs(weights - response.weights)[reached].max())
+        for rule, weights in wanted.items()
+    }
     least = min(errors.values())
     if least > _SAME_WEIGHT:
         return "unknown"

@@ -23,6 +23,10 @@ _RULES = {
     ),
 }
 _OTHER = "obeys {convention}, up to {error:.2f} px of the result off grid 2. Fix: use half_pixel"
+_GAIN = (
+    "changes brightness: its weights sum to {gain:.3f}, so that it is no interpolation. It samples "
+    "{residual:.2f} px of the input off the nearest grid"
+)
 _UNKNOWN = (
     "obeys none of the three grids: it is {residual:.2f} px of the input off the nearest one and "
     "{error:.2f} px of the result off grid 2. Where it samples is in the evidence"
@@ -41,9 +45,13 @@ def describe(convention: str, error: float, residual: float, parameters: Mapping
     Returns:
         A sentence or a few.
     """
-    rule = _UNKNOWN if convention == "unknown" else _RULES.get(convention, _OTHER)
-    worst = parameters["worst_sizes"]
-    text = rule.format(convention=convention, error=error, residual=residual, worst=worst)
+    gain, worst = parameters["gain"], parameters["worst_sizes"]
+    rule = _RULES.get(convention, _OTHER)
+    if convention == "unknown":
+        rule = _GAIN if abs(gain - 1) >= 0.02 else _UNKNOWN
+    text = rule.format(
+        convention=convention, error=error, residual=residual, worst=worst, gain=gain
+    )
     notes = [text[0].upper() + text[1:]]
     if parameters.get("step") == "1 / scale":
         notes.append("Scale boxes by the scale asked for, not by the ratio of the sizes")

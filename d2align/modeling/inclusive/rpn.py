@@ -20,8 +20,9 @@ class InclusiveRPN:
 
     Convention: anchors, ground truth and proposals are inclusive indices in network pixels.
     Differs from: RPN in the +1 of overlaps, in the clip to W - 1, in NMS at >=, in its smallest
-        proposal (one original pixel, +1, centre inside the image), and in that anchors across
-        the border, where MODEL.RPN.BOUNDARY_THRESH drops them, do not compete for ground truth.
+        proposal (one original pixel, +1), and in that anchors across the border, where
+        MODEL.RPN.BOUNDARY_THRESH drops them, do not compete for ground truth. Detectron also
+        asked for a centre inside the image, which every clipped box has.
     Source: facebookresearch/Detectron, detectron/roi_data/rpn.py and ops/generate_proposals.py.
     """
 
@@ -97,7 +98,7 @@ class InclusiveRPN:
         seen = tuple(size) if self.training else size.padded
         boxes = clip_boxes_detectron1(boxes, seen)
         least = max(self.min_box_size, 1.0)  # type: ignore[attr-defined]
-        keep = (finite & _is_proposal(boxes, size, seen, least)).nonzero()[:, 0]
+        keep = (finite & _is_large_enough(boxes, size, least)).nonzero()[:, 0]
         boxes, scores, levels = boxes[keep], scores[keep], levels[keep]
         keep = nms_detectron1(boxes, scores, levels, self.nms_thresh)  # type: ignore[attr-defined]
         keep = keep[: self.post_nms_topk[self.training]]  # type: ignore[attr-defined]
@@ -118,10 +119,7 @@ def _best_of_levels(boxes: list[Tensor], logits: list[Tensor], limit: int) -> tu
     return torch.cat(chosen, dim=1), torch.cat(scores, dim=1), torch.cat(levels)
 
 
-def _is_proposal(boxes: Tensor, size: NetworkSize, seen: tuple[int, int], least: float) -> Tensor:
-    """Whether sides, counted in original pixels, suffice, and the centre is inside the image."""
-    sides = boxes[:, 2:] - boxes[:, :2]
-    original = sides / boxes.new_tensor([size.scale_x, size.scale_y]) + 1
-    centres = boxes[:, :2] + (sides + 1) / 2
-    inside = centres < boxes.new_tensor([seen[1], seen[0]])
-    return ((original >= least) & inside).all(dim=1)
+def _is_large_enough(boxes: Tensor, size: NetworkSize, least: float) -> Tensor:
+    """Whether both sides, counted in original pixels, are at least so long."""
+    sides = (boxes[:, 2:] - boxes[:, :2]) / boxes.new_tensor([size.scale_x, size.scale_y]) + 1
+    return (sides >= least).all(dim=1)

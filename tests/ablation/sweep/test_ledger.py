@@ -70,6 +70,16 @@ def test_of_many_processes_one_has_the_arm(arm: ArmFolder):
     assert not list(arm.path.glob("*.tmp"))
 
 
+def test_claim_that_comes_a_moment_late_is_refused(arm: ArmFolder, monkeypatch: pytest.MonkeyPatch):
+    first = arm.claim()
+    with monkeypatch.context() as patch:
+        patch.setattr(ArmFolder, "last_attempt", lambda self: None)  # as it was a moment before
+        before = first.claim()
+        assert arm.claim() is None
+    assert arm.attempts() == [first] and first.claim() == before
+    assert not list(arm.path.glob("*.tmp"))
+
+
 def test_claim_of_a_living_process_stands_and_of_a_dead_one_does_not(arm: ArmFolder):
     first = arm.claim()
     assert first is not None and first.is_alive() and arm.is_running()
@@ -118,7 +128,7 @@ def test_lease_goes_by_the_clock_of_the_file_system(
 ):
     attempt = arm.claim(lease=30.0)
     pretend(attempt, machine="another host")
-    monkeypatch.setattr(ledger.time, "time", lambda: 0.0)  # this machine's clock is wrong
+    monkeypatch.setattr(ledger.time, "time", lambda: 4e9)  # this machine's clock is wrong
     assert attempt.is_alive()
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import references_detectron1 as reference
 import torch
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
+from hypothesis import strategies as st
 from tiny_models import tiny_config, tiny_model
 from torch import Tensor
 
-from d2align.geometry import cell_anchors_detectron1
+from d2align.geometry import cell_anchors_detectron1, clip_boxes_detectron1
 from d2align.modeling import InclusiveBoxes
 from d2align.modeling.image_scale import NetworkSize
 
@@ -130,9 +132,20 @@ def test_the_smallest_proposal_is_counted_in_original_pixels() -> None:
     assert propose(boxes, size) == [boxes[0]]
 
 
-def test_a_proposal_needs_its_centre_inside_the_image() -> None:
-    # Clipped to W - 1 = 4, the centre of a single pixel is 4.5 and inside; the padded image of
-    # testing is larger, and so keeps boxes beyond the image.
+@hypothesis.given(
+    box=st.tuples(*[st.floats(-50, 150, width=32)] * 4),
+    size=st.tuples(st.integers(1, 60), st.integers(1, 60)),
+)
+def test_a_clipped_box_always_has_its_centre_inside_the_image(
+    box: tuple[float, ...], size: tuple[int, int]
+) -> None:
+    # Detectron's second condition on proposals, which therefore needs no code.
+    boxes = clip_boxes_detectron1(torch.tensor([box]), size)[0].tolist()
+    large_enough = reference.is_proposal(boxes, (1e9, 1e9), 1.0, 0)
+    assert reference.is_proposal(boxes, size, 1.0, 0) == large_enough
+
+
+def test_in_testing_the_image_is_as_large_as_its_padding() -> None:
     size = NetworkSize.from_original((5, 5), (5, 5), None, 8)
     boxes = [[4.0, 4, 4, 4], [6, 6, 7, 7]]
     assert propose(boxes, size) == [[4, 4, 4, 4], [4, 4, 4, 4]]
