@@ -46,5 +46,5 @@ class Outcome:
     settings: Mapping[str, Any]
     nulls: Sequence[PairedDelta] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
-    num_draws: int = 100
+    num_draws: int = 50
     margin: float | None = None
