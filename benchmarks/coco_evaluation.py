@@ -87,7 +87,7 @@ def measure(
         {"title", "rows"}, and differences and memory.
     """
     quieten()
-    rounds = 2 if quick else 5
+    rounds = 2 if quick else 3
     rows, differences = [], []
     for title, problem in problems(quick, annotations, detections):
         differences.append(largest_difference(problem))
@@ -131,7 +131,7 @@ def problems(
     if annotations and detections:
         problem = load_problem(annotations, detections)
         return [(f"{len(problem.raw)} real images", problem)]
-    sizes = [(20, 480, 640)] if quick else [(100, 480, 640), (50, 800, 1333)]
+    sizes = [(10, 480, 640)] if quick else [(50, 480, 640), (30, 800, 1333)]
     return [(f"{n} images {h}x{w}", draw_problem(n, (h, w))) for n, h, w in sizes]
 
 

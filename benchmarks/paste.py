@@ -19,7 +19,7 @@ from rle import LARGE, SMALL, Input, blobs
 from d2align.geometry import paste_masks, paste_masks_detectron1, paste_soft_masks
 
 
-def paste_detectron2(data: Input) -> torch.Tensor:
+def paste_detectron2(data: tuple[Any, ...]) -> torch.Tensor:
     """Paste as Detectron2 does."""
     from detectron2.layers.mask_ops import paste_masks_in_image
 
@@ -53,9 +53,13 @@ def measure(quick: bool) -> dict[str, Any]:
     whole = torch.ones(20, 28, 28), torch.tensor([[0.0, 0, 640, 480]]).repeat(20, 1), SMALL
     rows.append(compare("20 masks that fill 480x640", whole, rounds))
     data = blobs(100, LARGE)
-    peer = functools.partial(paste_detectron2, data)
-    soft = paired_ratio(functools.partial(paste_soft_masks, *data), peer, rounds)
+    soft = paired_ratio(
+        functools.partial(paste_soft_masks, *data),
+        functools.partial(paste_detectron2, (*data, -1.0)),  # soft, but in 8 bits
+        rounds,
+    )
     rows.append(row("paste_soft_masks, 100 masks, 800x1333", soft))
+    peer = functools.partial(paste_detectron2, data)
     detectron1 = paired_ratio(functools.partial(paste_masks_detectron1, *data), peer, rounds)
     rows.append(row("paste_masks_detectron1, 100 masks, 800x1333", detectron1))
     return {"title": "Dense masks, against Detectron2", "rows": rows}

@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from d2align.audit.dataset_borders import doubts, touching
+from d2align.audit.dataset_borders import (
+    count_borders,
+    doubts,
+    piled_up,
+    reached,
+    touching,
+)
 from d2align.audit.dataset_extents import (
     Relation,
     box_edges,
@@ -77,11 +83,13 @@ def audit_dataset(source: str | Path | Mapping[str, Any]) -> list[Finding]:
 
 def _border_evidence(what: str, extents: Floats, sizes: Floats) -> Evidence:
     """What the image borders tell of XYXY extents, x and y alike."""
-    low, high, side = extents[:, :2].ravel(), extents[:, 2:].ravel(), sizes.ravel()
-    seen: dict[str, Any] = {"at_borders": touching(low, high, side)}
+    low, high = extents[:, :2].ravel(), extents[:, 2:].ravel()
+    borders = count_borders(low, high, sizes.ravel())
+    seen: dict[str, Any] = {"at_borders": touching(borders)}
     if len(low):
         seen["whole_numbers"] = float((np.concatenate([low, high]) % 1 == 0).mean())
-    return Evidence(what, doubts(low, high, side), len(extents), seen)
+    supported = reached(borders) if what == "keypoints" else piled_up(borders)
+    return Evidence(what, doubts(borders), supported, len(extents), seen)
 
 
 def _drawn_boxes(arrays: CocoArrays) -> tuple[Floats, Floats]:

@@ -18,6 +18,8 @@ from d2align.audit.dataset_read import Floats
 
 # A span is given up when what was counted is less probable than this.
 REJECT_BELOW = 1e-4
+# Objects pile up on a border when so many there are less probable than this.
+_PILED_BELOW = 0.01
 # A value lies on a border within this many pixels (files keep one or two decimals).
 _TOLERANCE = 0.05
 # How far inside the border its surroundings reach, and how far outside it mistakes do.
@@ -66,6 +68,11 @@ class Counts:
     gaps: Floats
     step: float
     density: float
+
+    @property
+    def chance(self) -> float:
+        """How many values lie on a place like any other."""
+        return self.density * (self.step or 2 * _TOLERANCE)
 
     def at(self, border: float) -> int:
         """How many values lie on a border."""
@@ -116,8 +123,17 @@ def count_border(gaps: Floats, fraction: float | None) -> Counts:
     return Counts(near, 0.0 if fraction is None else 1.0, float(density))
 
 
-def doubts(low: Floats, high: Floats, sizes: Floats) -> dict[str, float]:
-    """Return for each span how probable the counts at the image borders would be under it.
+@dataclass(frozen=True)
+class Borders:
+    """What lies near the image borders, and the spans that such values can have."""
+
+    begin: Counts
+    end: Counts
+    spans: tuple[Span, ...]
+
+
+def count_borders(low: Floats, high: Floats, sizes: Floats) -> Borders:
+    """Return what lies near the image borders.
 
     Args:
         low: (N,) where objects begin, pixels.
@@ -125,18 +141,69 @@ def doubts(low: Floats, high: Floats, sizes: Floats) -> dict[str, float]:
         sizes: (N,) the image's side.
 
     Returns:
-        A p-value for each span that such values can have; 1 without objects near the borders.
+        The counts at both borders; whole numbers leave out the spans of halves.
     """
     fractions = common_fraction(low), common_fraction(high)
-    begin = count_border(-low, fractions[0])
-    end = count_border(high - sizes, fractions[1])
     both = set(spans_of(fractions[0])) & set(spans_of(fractions[1]))
-    spans = [span for span in SPANS if span in both]
-    low_borders, high_borders = {-s.low for s in spans}, {s.high for s in spans}
+    return Borders(
+        count_border(-low, fractions[0]),
+        count_border(high - sizes, fractions[1]),
+        tuple(span for span in SPANS if span in both),
+    )
+
+
+def doubts(borders: Borders) -> dict[str, float]:
+    """Return for each span how probable the counts at the image borders would be under it.
+
+    Args:
+        borders: the counts.
+
+    Returns:
+        A p-value for each span that such values can have; 1 without objects near the borders.
+    """
+    lows, highs = {-s.low for s in borders.spans}, {s.high for s in borders.spans}
     return {
-        s.name: min(_doubt(begin, -s.low, low_borders), _doubt(end, s.high, high_borders))
-        for s in spans
+        s.name: min(_doubt(borders.begin, -s.low, lows), _doubt(borders.end, s.high, highs))
+        for s in borders.spans
     }
+
+
+def piled_up(borders: Borders) -> frozenset[str]:
+    """Return the spans on both of whose borders objects pile up: what cutting them off does.
+
+    That nothing lies beyond a border proves little: objects may keep away from it.
+
+    Args:
+        borders: the counts.
+
+    Returns:
+        Names of spans.
+    """
+    return frozenset(
+        s.name
+        for s in borders.spans
+        if _piles_up(borders.begin, -s.low) and _piles_up(borders.end, s.high)
+    )
+
+
+def reached(borders: Borders) -> frozenset[str]:
+    """Return the spans whose last pixels hold something; points are not cut off by a border.
+
+    Args:
+        borders: the counts.
+
+    Returns:
+        Names of spans.
+    """
+    return frozenset(
+        s.name
+        for s in borders.spans
+        if borders.begin.within(-s.low - 0.5, -s.low) and borders.end.within(s.high - 0.5, s.high)
+    )
+
+
+def _piles_up(counts: Counts, border: float) -> bool:
+    return at_least(counts.at(border), _DENSER * counts.chance) < _PILED_BELOW
 
 
 def _doubt(counts: Counts, border: float, borders: set[float]) -> float:
@@ -147,8 +214,7 @@ def _doubt(counts: Counts, border: float, borders: set[float]) -> float:
     for rival in borders:
         if rival >= border:
             continue
-        chance = counts.density * (counts.step or 2 * _TOLERANCE)
-        p = min(p, at_least(counts.at(rival), _DENSER * chance + _SHORT * here))
+        p = min(p, at_least(counts.at(rival), _DENSER * counts.chance + _SHORT * here))
         # Whole numbers made by rounding reach the outermost one half as often.
         room = (border - rival) * (0.5 if counts.step else 1.0)
         before = counts.within(rival - 1, rival)
@@ -177,27 +243,29 @@ def beyond_errors(estimate: float, truth: float, error: float) -> float:
     return math.erfc(abs(estimate - truth) / (error * math.sqrt(2)))
 
 
-def survivors(p: dict[str, float]) -> list[str]:
-    """Return the spans that are not given up."""
-    return [name for name, value in p.items() if value >= REJECT_BELOW]
-
-
-def touching(low: Floats, high: Floats, sizes: Floats) -> dict[str, int]:
+def touching(borders: Borders) -> dict[str, int]:
     """Return how many objects begin or end on each possible border, for the record.
 
     Args:
-        low: (N,) where objects begin, pixels.
-        high: (N,) where they end.
-        sizes: (N,) the image's side.
+        borders: the counts.
 
     Returns:
         Counts by words such as "begin at 0" and "end at size - 1"; none that are zero.
     """
-    begin, end = count_border(-low, None), count_border(high - sizes, None)
-    found = {f"begin at {s:g}": begin.at(-s) for s in sorted({s.low for s in SPANS})}
-    for s in sorted({s.high for s in SPANS}):
-        found["end at size" + (f" {'-' if s < 0 else '+'} {abs(s):g}" if s else "")] = end.at(s)
+    lows, highs = sorted({s.low for s in SPANS}), sorted({s.high for s in SPANS})
+    found = {begin_name(low): borders.begin.at(-low) for low in lows}
+    found.update({end_name(high): borders.end.at(high) for high in highs})
     return {name: count for name, count in found.items() if count}
+
+
+def begin_name(low: float) -> str:
+    """Return what counts call a near border, such as "begin at 0"."""
+    return f"begin at {low:g}"
+
+
+def end_name(high: float) -> str:
+    """Return what counts call a far border, such as "end at size - 1"."""
+    return f"end at size {'-' if high < 0 else '+'} {abs(high):g}" if high else "end at size"
 
 
 def _doubles(*values: float) -> Sequence[torch.Tensor]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from d2align.audit.dataset_borders import REJECT_BELOW, SPANS, beyond_errors
+from d2align.audit.dataset_borders import (
+    REJECT_BELOW,
+    SPANS,
+    begin_name,
+    beyond_errors,
+    end_name,
+)
 from d2align.audit.dataset_extents import Relation
 from d2align.audit.dataset_symmetry import Shift
 from d2align.audit.dataset_words import MEANINGS, POINT_SHIFT
@@ -23,12 +29,14 @@ class Evidence:
     Attributes:
         what: "boxes", "polygons" or "keypoints".
         p: for each span, how probable what was seen is under it; a span left out is impossible.
+        supported: the spans that something speaks for, apart from what speaks against others.
         count: how many there are.
         seen: numbers to be told, by name.
     """
 
     what: str
     p: Mapping[str, float]
+    supported: frozenset[str]
     count: int
     seen: Mapping[str, Any] = field(default_factory=dict)
 
@@ -37,15 +45,19 @@ class Evidence:
         left = [name for name, p in self.p.items() if p >= REJECT_BELOW]
         return sorted(left, key=lambda name: -self.p[name])
 
-    def limited(self, p: Mapping[str, float], **seen: Any) -> Evidence:
+    def limited(
+        self, p: Mapping[str, float], supported: Iterable[str] = (), **seen: Any
+    ) -> Evidence:
         """The same with more evidence: each span is at most as probable as ``p`` says."""
         both = {name: min(value, p[name]) for name, value in self.p.items() if name in p}
-        return replace(self, p=both, seen={**self.seen, **seen})
+        support = self.supported | set(supported)
+        return replace(self, p=both, supported=support, seen={**self.seen, **seen})
 
     def decided(self) -> str | None:
         """The span left; of several that need one and the same fix, the more general."""
         left = self.open()
-        if len({MEANINGS[self.what][name].fix for name in left}) != 1:
+        fixes = {MEANINGS[self.what][name].fix for name in left}
+        if len(fixes) != 1 or not self.supported & set(left):
             return None
         return "centres" if "centres" in left else left[0]
 
@@ -71,9 +83,10 @@ def reconcile(boxes: Evidence, polygons: Evidence, relation: Relation) -> tuple[
             joint[box, polygon] = min(p, polygons.p[polygon])
     if max(joint.values(), default=0.0) < REJECT_BELOW:
         return boxes, polygons
+    both = [pair for pair in joint if pair[0] in boxes.supported or pair[1] in polygons.supported]
     return (
-        boxes.limited({box: p for (box, _), p in joint.items()}),
-        polygons.limited({polygon: p for (_, polygon), p in joint.items()}),
+        boxes.limited({box: p for (box, _), p in joint.items()}, {box for box, _ in both}),
+        polygons.limited({poly: p for (_, poly), p in joint.items()}, {poly for _, poly in both}),
     )
 
 
@@ -113,7 +126,8 @@ def against_outlines(keypoints: Evidence, outlines: Evidence, shift: Shift | Non
         name: beyond_errors(shift.pixels, POINT_SHIFT[name] - POINT_SHIFT[span], shift.error)
         for name in keypoints.p
     }
-    return keypoints.limited(p, shift_px=shift.pixels, shift_error_px=shift.error)
+    # A shift that fits speaks for a span by itself.
+    return keypoints.limited(p, p, shift_px=shift.pixels, shift_error_px=shift.error)
 
 
 def of_masks(relation: Relation) -> Evidence:
@@ -127,11 +141,12 @@ def of_masks(relation: Relation) -> Evidence:
     """
     seen = {"share": relation.share, "low_px": relation.low, "high_px": relation.high}
     if relation.name == "undecided":
-        return Evidence("boxes", dict.fromkeys(_LIMITS, 1.0), relation.count, seen)
+        p = dict.fromkeys(_LIMITS, 1.0)
+        return Evidence("boxes", p, frozenset(), relation.count, seen)
     known = _SPAN_OF.get((relation.low, relation.high))
     exact = relation.name in ("same", "offset") and known is not None
     p = {name: 1.0 if exact and name == known else 0.0 for name in _LIMITS}
-    return Evidence("boxes", p, relation.count, seen)
+    return Evidence("boxes", p, frozenset(p), relation.count, seen)
 
 
 def verdict_finding(kind: str, evidence: Evidence) -> Finding:
@@ -188,12 +203,7 @@ def _support(evidence: Evidence, span: str) -> str:
     # Keypoints have no border to pile up at.
     counts = evidence.seen.get("at_borders", {}) if evidence.what != "keypoints" else {}
     low, high = _LIMITS[span]
-    wanted = {f"begin at {low:g}", end_name(high)}
+    wanted = {begin_name(low), end_name(high)}
     supporting = sum(count for name, count in counts.items() if name in wanted)
     total = sum(counts.values())
     return f" ({supporting} of the {total} at the image border)" if supporting else ""
-
-
-def end_name(high: float) -> str:
-    """Return what counts call the far border of a span, such as "end at size - 1"."""
-    return f"end at size {'-' if high < 0 else '+'} {abs(high):g}" if high else "end at size"

@@ -160,7 +160,7 @@ class COCOEvaluator(D2COCOEvaluator):
             path = os.path.join(self._output_dir, "instances_predictions.pth")
             with open_whole(path, "wb") as file:
                 torch.save([_as_rows(p) for p in predictions], file)
-        self._results = OrderedDict()
+        self._results, self.coco_evals = OrderedDict(), {}
         if "proposals" in predictions[0]:
             self._eval_box_proposals(predictions)
         if "instances" in predictions[0]:

@@ -81,6 +81,8 @@ def instances_to_results(instances: Instances, image_id: Any) -> ImageResults:
     Raises:
         ValueError: a score is NaN, or masks are not of the whole image.
     """
+    if not len(instances):  # whatever its fields look like then
+        return ImageResults(image_id, np.empty((0, 4)), np.empty(0), np.empty(0, np.int64))
     if instances.scores.isnan().any():
         raise ValueError(f"scores: got NaN in image {image_id!r}, expected numbers to sort by")
     boxes = BoxMode.convert(instances.pred_boxes.tensor, BoxMode.XYXY_ABS, BoxMode.XYWH_ABS)

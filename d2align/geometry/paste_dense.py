@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,6 +93,46 @@ def near_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
     in_x = (xs >= low[:, :1]) & (xs < high[:, :1])
     positive = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
     return in_y[:, :, None] & in_x[:, None, :] & positive[:, None, None]
+
+
+def lazy_zeros(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Return zeros on the CPU of which only the pages that are written take memory and time.
+
+    Args:
+        shape: of the tensor.
+        dtype: of the tensor.
+
+    Returns:
+        A tensor of that shape; its storage cannot be resized.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    # Python asks the system for zeroed memory; torch would write every zero.
+    zeros = torch.frombuffer(bytearray(size), dtype=dtype) if size else torch.zeros(0, dtype=dtype)
+    return zeros.view(shape)
+
+
+class PlaceWindows(torch.autograd.Function):
+    """Each value map at its window of an image of zeros, differentiably."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, windows: Sequence[Window], image_size: tuple[int, int], *values: Tensor
+    ) -> Tensor:
+        """Return (N, h, w) of the values, (rows, columns) each."""
+        ctx.windows = windows
+        shape, like = (len(values), *image_size), values[0]
+        on_cpu = like.device.type == "cpu"
+        out = lazy_zeros(shape, like.dtype) if on_cpu else like.new_zeros(shape)
+        for image, window, value in zip(out, windows, values, strict=True):
+            image[window] = value
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        """Return the gradient of each window."""
+        (grad,) = grads
+        pieces = (image[window] for image, window in zip(grad, ctx.windows, strict=True))
+        return (None, None, *pieces)
 
 
 def expand_boxes_detectron1(boxes: Tensor, m: int) -> Tensor:

@@ -18,6 +18,7 @@ from d2align.geometry._checks import (
     fail,
 )
 from d2align.geometry.paste_dense import (
+    PlaceWindows,
     Window,
     expand_boxes_detectron1,
     is_open,
@@ -101,12 +102,9 @@ def paste_soft_masks(masks: Tensor, boxes: Tensor, image_size: Sequence[int]) ->
     masks = masks if masks.is_floating_point() else masks.to(torch.float32)
     if len(masks) == 0:
         return masks.new_zeros((0, h, w))
-    return torch.stack(
-        [
-            F.pad(soft, (x.start, w - x.stop, y.start, h - y.stop))
-            for (y, x), soft in _sample_windows(masks, boxes, (h, w))
-        ]
-    )
+    windows, values = zip(*_sample_windows(masks, boxes, (h, w)), strict=True)
+    out: Tensor = PlaceWindows.apply(windows, (h, w), *values)
+    return out
 
 
 def _sample_windows(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from d2align.geometry.paste_dense import expand_boxes_detectron1, sample_masks
+from d2align.geometry.paste_dense import expand_boxes_detectron1, lazy_zeros, sample_masks
 
 
 class Runs(NamedTuple):
@@ -89,10 +89,9 @@ def fill_runs(runs: Runs, image_size: tuple[int, int]) -> Tensor:
     """
     codec = _load("rle_codec")
     assert codec is not None
-    # Of NumPy's zeros only the pages that are written take memory and time.
-    out = np.zeros((len(runs.ends), *image_size), np.bool_)
-    codec.fill_runs(runs.text, runs.ends, out.view(np.uint8).reshape(len(out), -1))
-    return torch.from_numpy(out)
+    out = lazy_zeros((len(runs.ends), *image_size), torch.bool)
+    codec.fill_runs(runs.text, runs.ends, out.view(torch.uint8).flatten(1).numpy())
+    return out
 
 
 def _as_number(threshold: float, dtype: torch.dtype) -> Any:
@@ -155,7 +154,8 @@ def _grid_sample_formula(dtype: torch.dtype) -> int | None:
     for formula in (formulas.FUSED, formulas.PLAIN):
         if all(
             np.array_equal(
-                fill_runs(_encode(mask, box, size, limit, formula, True), size), soft >= limit
+                fill_runs(_encode(mask, box, size, limit, formula, True), size).numpy(),
+                soft >= limit,
             )
             for limit in limits
         ):

@@ -61,9 +61,9 @@ class Resampler:
             rows[np.arange(m), np.clip(self._round(p), 0, n - 1)] = 1
             return rows
         scale = max(1.0, n / m) if self.antialias else 1.0
-        beyond = 30 + n // 20
-        k = np.arange(-beyond, n + beyond)
-        weights = _KERNELS[self.kernel]((k[None] - p[:, None]) / scale)
+        reach = int(np.ceil(3 * scale)) + 1
+        k = np.floor(p)[:, None].astype(int) + np.arange(-reach, reach + 1)[None, :]
+        weights = _KERNELS[self.kernel]((k - p[:, None]) / scale)
         weights /= weights.sum(axis=1, keepdims=True)
         return _fold(weights, k, n, self.border)
 
@@ -86,14 +86,15 @@ class Resampler:
 
 
 def _fold(weights: np.ndarray, k: np.ndarray, n: int, border: str) -> np.ndarray:
+    """The (m, n) matrix of (m, taps) weights of the pixels k, some of them beyond the image."""
     inside = (k >= 0) & (k < n)
-    if border == "zero":
-        return weights[:, inside]
-    if border == "renormalised":
-        kept = weights[:, inside]
-        total = kept.sum(axis=1, keepdims=True)
-        return kept / np.where(np.abs(total) < 1e-3, 1.0, total)
-    if border == "clamp":
+    if border in ("zero", "renormalised"):
+        weights = weights * inside
+        if border == "renormalised":
+            total = weights.sum(axis=1, keepdims=True)
+            weights = weights / np.where(np.abs(total) < 1e-3, 1.0, total)
+        index = np.clip(k, 0, n - 1)
+    elif border == "clamp":
         index = np.clip(k, 0, n - 1)
     elif border == "wrap":
         index = k % n
@@ -102,7 +103,9 @@ def _fold(weights: np.ndarray, k: np.ndarray, n: int, border: str) -> np.ndarray
     else:
         r = k % (2 * n - 2)
         index = np.where(r < n, r, 2 * n - 2 - r)
-    return weights @ np.eye(n)[index]
+    out = np.zeros((len(weights), n))
+    np.add.at(out, (np.arange(len(weights))[:, None], index), weights)
+    return out
 
 
 def _cubic(a: float) -> Callable[[np.ndarray], np.ndarray]:

@@ -16,7 +16,14 @@ from coco_conventions import BOXES, POINTS, VERTICES, coco, scenes
 from pycocotools import mask as mask_util
 
 from d2align.audit.dataset import audit_dataset
-from d2align.audit.dataset_borders import at_least, at_most, common_fraction, doubts
+from d2align.audit.dataset_borders import (
+    at_least,
+    at_most,
+    common_fraction,
+    count_borders,
+    doubts,
+    piled_up,
+)
 from d2align.audit.dataset_extents import relate
 from d2align.audit.dataset_symmetry import row_offsets
 from d2align.audit.record import Finding
@@ -264,7 +271,9 @@ def test_common_fraction() -> None:
 
 
 def test_no_values_leave_everything_open() -> None:
-    assert set(doubts(np.zeros(0), np.zeros(0), np.zeros(0)).values()) == {1.0}
+    nothing = count_borders(np.zeros(0), np.zeros(0), np.zeros(0))
+    assert set(doubts(nothing).values()) == {1.0}
+    assert not piled_up(nothing)
 
 
 IMAGE = {"id": 7, "width": 20, "height": 10}

@@ -286,6 +286,24 @@ def test_process_refuses_bad_fields(name: str, fields: dict[str, Any], message: 
     assert evaluator._predictions == []
 
 
+def test_an_empty_image_may_have_any_fields(problem: Any, name: str) -> None:
+    empty = bad(pred_masks=torch.zeros(1, 1, 28, 28))["instances"][:0]
+    evaluator = COCOEvaluator(name)
+    feed(evaluator, *problem, "masks")
+    expected = evaluator.evaluate()
+    evaluator.process([{"image_id": 1}], [{"instances": empty}])
+    assert_same_metrics(evaluator.evaluate(), expected)
+
+
+def test_an_evaluation_forgets_the_one_before(problem: Any, name: str) -> None:
+    evaluator = COCOEvaluator(name)
+    feed(evaluator, *problem)
+    assert evaluator.evaluate()["bbox"]["AP"] > 0 and evaluator.coco_evals
+    evaluator._predictions.clear()
+    evaluator.process([{"image_id": 1}], [{"instances": bad()["instances"][:0]}])
+    assert math.isnan(evaluator.evaluate()["bbox"]["AP"]) and not evaluator.coco_evals
+
+
 def test_process_refuses_encoded_masks_of_several_sizes(name: str) -> None:
     pair = Instances.cat([bad()["instances"]] * 2)
     pair.pred_masks_rle = [{"size": [4, n], "counts": b"0"} for n in (5, 6)]

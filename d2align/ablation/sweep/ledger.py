@@ -63,7 +63,7 @@ class Attempt:
         if claim["started"] and claim["machine"] == machine():
             return is_running(claim["pid"], claim["started"])
         path = self.folder / "claim.json"
-        return time.time() - path.stat().st_mtime < claim["lease"]
+        return _file_system_time(self.folder.parent) - path.stat().st_mtime < claim["lease"]
 
     def beat(self) -> None:
         """Renew the lease."""
