@@ -161,9 +161,11 @@ def test_a_killed_recording_goes_on_where_it_was(tmp_path: Path):
                "--draws", "5", "MODEL.WEIGHTS", str(weights)]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     first = tmp_path / "out" / "raw" / "shard-00000.npz"
-    deadline = time.monotonic() + 120
-    while not first.exists() and process.poll() is None:
-        assert time.monotonic() < deadline
+    manifest = tmp_path / "out" / "raw" / "manifest.json"
+    deadline = time.monotonic() + 240
+    # Not the shard's file: what is not in the manifest yet is rightly done again.
+    while not (manifest.exists() and json.loads(manifest.read_text())["shards"]):
+        assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -171,6 +173,6 @@ def test_a_killed_recording_goes_on_where_it_was(tmp_path: Path):
     again = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert again.returncode == 0, again.stderr
     assert first.stat().st_mtime_ns == written
-    manifest = json.loads((tmp_path / "out" / "raw" / "manifest.json").read_text())
-    assert [shard["images"] for shard in manifest["shards"]] == [25, 25, 10]
+    shards = json.loads(manifest.read_text())["shards"]
+    assert [shard["images"] for shard in shards] == [25, 25, 10]
     assert not list((tmp_path / "out").rglob("*.tmp"))
