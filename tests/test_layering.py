@@ -25,7 +25,7 @@ WITHIN_A_FLOOR = {
     "config": {"registry"},
     "registry": {"config"},
 }
-HEAVY = ("detectron2", "torchvision", "cv2", "fvcore", "pycocotools")
+HEAVY = ("detectron2", "torchvision", "cv2", "fvcore", "pycocotools", "numba")
 
 
 def part_of(path: Path) -> str:

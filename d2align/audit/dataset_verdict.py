@@ -183,6 +183,8 @@ def verdict_finding(kind: str, evidence: Evidence) -> Finding:
 def _not_settled(kind: str, names: list[str], every: bool, seen: dict[str, Any]) -> Finding:
     if every:
         text = "Nothing here tells their convention: too few of them"
+    elif len(names) == 1:
+        text = f"Nothing speaks against {names[0]}, but too little for it"
     elif names:
         text = f"Too little evidence to tell {' from '.join(names)}"
     else:

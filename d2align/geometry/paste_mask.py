@@ -103,7 +103,7 @@ def paste_soft_masks(masks: Tensor, boxes: Tensor, image_size: Sequence[int]) ->
     if len(masks) == 0:
         return masks.new_zeros((0, h, w))
     windows, values = zip(*_sample_windows(masks, boxes, (h, w)), strict=True)
-    out: Tensor = PlaceWindows.apply(windows, (h, w), *values)
+    out: Tensor = PlaceWindows.apply(windows, (h, w), *values)  # type: ignore[no-untyped-call]
     return out
 
 

@@ -8,7 +8,6 @@ from detectron2.config import configurable
 
 from d2align.modeling.apply_factors import apply, factors_from_config
 from d2align.modeling.fast_cpu import FastOnCpu
-from d2align.modeling.poolers import use_fast_poolers
 
 
 class TurnedByFactors(FastOnCpu):
@@ -40,9 +39,8 @@ class TurnedByFactors(FastOnCpu):
         super().__init__(**kwargs)
         self.mask_format = mask_format
         apply(self, **factors)  # type: ignore[type-var]
-        self.fast_cpu = fast_cpu
         if fast_cpu:
-            use_fast_poolers(self)  # type: ignore[type-var]
+            self.become_fast_on_cpu()
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
@@ -59,5 +57,5 @@ class TurnedByFactors(FastOnCpu):
             **arguments,
             "factors": factors_from_config(cfg),
             "mask_format": cfg.D2ALIGN.TEST.MASK_FORMAT,
-            "fast_cpu": cfg.D2ALIGN.FAST_CPU,
+            "fast_cpu": cfg.D2ALIGN.FAST_CPU and cfg.MODEL.DEVICE == "cpu",
         }

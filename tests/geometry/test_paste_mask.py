@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from d2align import geometry as g
-from d2align.geometry.paste_mask import sample_masks
+from d2align.geometry.paste_dense import sample_masks
 
 PASTES = [g.paste_masks, g.paste_masks_detectron1]
 SIZE = (40, 52)
@@ -224,6 +224,39 @@ def test_sample_masks_gradcheck() -> None:
     assert torch.autograd.gradcheck(lambda m, b: sample_masks(m, b, *window), (masks, boxes))
 
 
+@pytest.mark.parametrize("threshold", [0.2, 0.5])
+def test_paste_soft_masks_is_what_paste_masks_compares(threshold, device) -> None:
+    masks, boxes = random_masks(40).to(device), boxes_in_and_out(40, seed=7).to(device)
+    boxes[3, 2:] = boxes[3, :2]  # of zero size
+    references.assert_pure(g.paste_soft_masks, masks, boxes, SIZE)
+    soft = g.paste_soft_masks(masks, boxes, SIZE)
+    assert soft.shape == (40, *SIZE)
+    assert torch.equal(soft >= threshold, g.paste_masks(masks, boxes, SIZE, threshold))
+    assert g.paste_soft_masks(masks[:0], boxes[:0], SIZE).shape == (0, *SIZE)
+    bits, paste = masks >= 0.5, g.paste_soft_masks
+    assert torch.equal(paste(bits, boxes, SIZE), paste(bits.float(), boxes, SIZE))
+
+
+def test_paste_soft_masks_equals_reference_and_stops_a_pixel_outside() -> None:
+    masks, boxes = random_masks(20, 9).double(), boxes_in_and_out(20, seed=8).double()
+    for mask, box, soft in zip(masks, boxes, g.paste_soft_masks(masks, boxes, SIZE), strict=True):
+        x1, y1, x2, y2 = box.tolist()
+        near = np.zeros(SIZE, bool)
+        columns = slice(max(math.floor(x1) - 1, 0), max(math.ceil(x2) + 1, 0))
+        near[max(math.floor(y1) - 1, 0) : max(math.ceil(y2) + 1, 0), columns] = True
+        np.testing.assert_allclose(soft, references.paste(mask, box, SIZE) * near, atol=1e-9)
+
+
+def test_paste_soft_masks_gradcheck() -> None:
+    masks = random_masks(3, 4).double().requires_grad_()
+    boxes = torch.tensor([[1.13, 0.97, 6.31, 7.49], [-2.2, 1.1, 5.3, 3.7], [20.1, 3, 25, 8]])
+    boxes = boxes.double().requires_grad_()  # the last one is outside
+    assert torch.autograd.gradcheck(lambda m, b: g.paste_soft_masks(m, b, (7, 8)), (masks, boxes))
+    outside = g.paste_soft_masks(masks[2:], boxes[2:], (7, 8))
+    outside.sum().backward()
+    assert masks.grad.abs().sum() == 0
+
+
 MASK, BOX = torch.ones(1, 4, 4), torch.tensor([[0.0, 0, 4, 4]])
 BAD_INPUT = [
     (([[[1.0]]], BOX, SIZE), "masks"),
@@ -249,7 +282,7 @@ BAD_INPUT = [
 ]
 
 
-@pytest.mark.parametrize("fn", [*PASTES, g.paste_masks_to_rle])
+@pytest.mark.parametrize("fn", [*PASTES, g.paste_masks_to_rle, g.paste_masks_detectron1_to_rle])
 @pytest.mark.parametrize(("args", "name"), BAD_INPUT)
 def test_paste_masks_refuses_bad_input(fn, args, name) -> None:
     with pytest.raises(ValueError, match=name):

@@ -14,6 +14,7 @@ from pycocotools import mask as coco_mask
 from test_paste_mask import SIZE, boxes_in_and_out, random_masks
 
 from d2align import geometry as g
+from d2align.geometry.paste_dense import near_boxes, sample_masks
 from d2align.geometry.paste_mask import paste_masks_unchecked
 from d2align.geometry.rle import encode_mask
 
@@ -44,12 +45,12 @@ def test_paste_masks_to_rle_is_byte_identical_to_detectron2_and_pycocotools(seed
 
     rng = np.random.default_rng(seed)
     size = (int(rng.integers(20, 200)), int(rng.integers(20, 200)))
-    masks, boxes = random_masks(400, int(rng.integers(2, 57)), seed), boxes_in_and_out(400, seed)
-    boxes *= min(size) / 40
+    masks, boxes = random_masks(1000, int(rng.integers(2, 57)), seed), boxes_in_and_out(1000, seed)
+    boxes *= torch.tensor([size[1] / SIZE[1], size[0] / SIZE[0]]).repeat(2)
     masks = masks.round() if seed % 2 else masks  # edges of cells at the threshold
     inside = ((boxes[:, :2] < torch.tensor(size[::-1])) & (boxes[:, 2:] > 0)).all(dim=1)
     masks, boxes = masks[inside], boxes[inside]
-    assert len(masks) > 250
+    assert len(masks) > 200
     dense = paste_masks_in_image(masks, boxes, size).numpy().astype(np.uint8)
     expected = coco_mask.encode(np.asfortranarray(dense.transpose(1, 2, 0)))
     assert g.paste_masks_to_rle(masks, boxes, size) == expected
@@ -130,8 +131,8 @@ def test_values_that_are_not_finite_compare_as_in_torch() -> None:
     masks[0, 2, 3], masks[1, 1, 1], masks[2, 4, 4] = float("nan"), float("inf"), -float("inf")
     boxes = torch.tensor([[2.0, 3, 30, 33]]).repeat(3, 1)
     window = slice(0, SIZE[0]), slice(0, SIZE[1])
-    soft = g.paste_mask.sample_masks(masks, boxes, *window)
-    near = g.paste_dense.near_boxes(boxes, SIZE)
+    soft = sample_masks(masks, boxes, *window)
+    near = near_boxes(boxes, SIZE)
     assert torch.equal(paste_masks_unchecked(masks, boxes, SIZE, 0.5), (soft >= 0.5) & near)
 
 

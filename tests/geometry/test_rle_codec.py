@@ -48,9 +48,11 @@ def test_write_runs_equals_pycocotools(bits) -> None:
         ([], 6, b"6"),
         ([0, 6], 6, b"06"),  # all on: a first run of 0, and none after the end
         ([5, 7], 12, b"525"),
-        ([1, 2, 4, 7], 20, b"112O=".replace(b"O", b"2")),  # 1 1 2 3-1 13-2
-        ([15, 16], 17, b"?11".replace(b"?", b"?0")),  # 15 has bit 16 clear, but 5 bits end below 16
-        ([40], 41, b"X11"),  # 40 = 8 + 32 x 1
+        ([1, 2, 4, 7], 20, b"1122;"),  # 1, 1, 2, 3 - 1, 13 - 2; ";" is 48 + 11
+        ([5, 14, 19], 21, b"595I"),  # 2 - 9 = -7, 25 in five bits
+        ([15], 16, b"?1"),  # the most in one byte: the fifth bit is the sign
+        ([16], 17, b"`01"),
+        ([40], 41, b"X11"),  # 8, with 32 to say that 1 x 32 follows
     ],
 )
 def test_write_runs_hand_worked(toggles, total, text) -> None:

@@ -46,19 +46,14 @@ class Response:
 
 def _within_cells(at: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Interpolate between samples, never across whole numbers, where kernels have their kinks."""
-    out = np.zeros(at.shape)
-    cells, sample_cells = np.floor(at), np.floor(x)
-    for cell in np.unique(cells):
-        use = sample_cells == cell
-        if use.sum() < 2:
-            continue
-        xs, ys = x[use], y[use]
-        here = at[cells == cell]
-        right = np.clip(np.searchsorted(xs, here), 1, len(xs) - 1)
-        run = np.maximum(xs[right] - xs[right - 1], 1e-12)
-        slope = (ys[right] - ys[right - 1]) / run
-        out[cells == cell] = ys[right - 1] + slope * (here - xs[right - 1])
-    return out
+    cell = np.floor(at)
+    first, last = np.searchsorted(x, cell), np.searchsorted(x, cell + 1) - 1
+    enough = last > first
+    right = np.clip(np.searchsorted(x, at), first + 1, last)
+    right = np.where(enough, right, 1)
+    run = np.maximum(x[right] - x[right - 1], 1e-12)
+    slope = (y[right] - y[right - 1]) / run
+    return np.where(enough, y[right - 1] + slope * (at - x[right - 1]), 0.0)
 
 
 def respond(call: ResizeBySize | ResizeByScale, n: int, scale: float) -> Response:

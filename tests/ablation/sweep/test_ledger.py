@@ -58,13 +58,13 @@ def _claim(path: str, barrier: Barrier, won: Queue) -> None:
 def test_of_many_processes_one_has_the_arm(arm: ArmFolder):
     context = multiprocessing.get_context("fork")
     won = context.Queue()
-    arguments = (str(arm.path), context.Barrier(12), won)
+    arguments = (str(arm.path), context.Barrier(12, timeout=60), won)
     processes = [context.Process(target=_claim, args=arguments) for _ in range(12)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
-    assert won.get() == arm.last_attempt().claim()["pid"]
+    assert won.get(timeout=5) == arm.last_attempt().claim()["pid"]
     assert won.empty()
     assert [a.number for a in arm.attempts()] == [1]
     assert not list(arm.path.glob("*.tmp"))
