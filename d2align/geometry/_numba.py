@@ -45,7 +45,7 @@ def entry(function: Callable[..., Any]) -> Any:
 
 def _forget_stale(folder: Path, file: Path) -> None:
     """Remove what was cached before a change to what a function calls: numba sees only its file."""
-    changed = max(source.stat().st_mtime for source in file.parent.glob("rle_*.py"))
+    changed = max((source.stat().st_mtime for source in file.parent.glob("rle_*.py")), default=0.0)
     for index in folder.glob(f"{file.stem}.*.nbi"):
         with contextlib.suppress(OSError):
             if index.stat().st_mtime < changed:
