@@ -27,7 +27,7 @@ _INSIDE, _OUTSIDE = 12.0, 2.0
 # Mistakes that any data set may have: values beyond the border, per value near it ...
 _STRAY = 0.02
 # ... and objects that stop short of the border by a pixel, per object on it.
-_SHORT = 0.2
+_SHORT = 0.3
 # One or two strays prove nothing, however few were expected.
 _SMALLEST = 0.05
 # Values at a pixel from the border may be denser than farther inside by this factor ...

@@ -92,16 +92,14 @@ def border_rule(response: Response) -> str:
         made to sum to 1 again), "zero", "wrap", "extrapolate", "unknown", "unclear" (several
         fit), or "not reached".
     """
-    kernel = response.kernel()
     m, n = response.weights.shape
-    at = response.line.at(np.arange(m))
-    beyond = np.r_[-2 * n : 0, n : 3 * n]
-    reached = [j for j in range(m) if np.abs(kernel(beyond - at[j])).sum() > 0.02]
-    if not reached:
+    k = np.arange(-n, 2 * n)
+    free = response.kernel()(k[None, :] - response.line.at(np.arange(m))[:, None])
+    inside = (k >= 0) & (k < n)
+    reached = np.abs(free[:, ~inside]).sum(axis=1) > 0.02
+    if not reached.any():
         return "not reached"
-    wanted = {
-        rule: np.stack([fold(kernel, float(p), n) for p in at]) for rule, fold in _FOLDS.items()
-    }
+    wanted = {rule: fold(free, k, n) for rule, fold in _FOLDS.items()}
     errors = {
         rule: float(np.abs(weights - response.weights)[reached].max())
         for rule, weights in wanted.items()
@@ -143,45 +141,49 @@ def _width(response: Response) -> float:
     return float((weight > 0.2 * weight.max()).sum())
 
 
-def _fold(index: Callable[[np.ndarray, int], np.ndarray]) -> Callable[..., np.ndarray]:
-    """A border rule that reads another pixel of the image instead."""
-
-    def fold(kernel: Callable[..., np.ndarray], position: float, n: int) -> np.ndarray:
-        k = np.arange(-2 * n, 3 * n)
-        return np.bincount(index(k, n), weights=kernel(k - position), minlength=n)
-
-    return fold
+Fold = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
-def _zero(kernel: Callable[..., np.ndarray], position: float, n: int) -> np.ndarray:
-    return kernel(np.arange(n) - position)
+def _read_elsewhere(index: Callable[[np.ndarray, int], np.ndarray]) -> Fold:
+    """A border rule that reads another pixel of the image instead.
+
+    Folds take the (m, K) weights of an endless signal at the pixels k, and give the (m, n) weights
+    of the image.
+    """
+    return lambda free, k, n: free @ np.eye(n)[index(k, n)]
 
 
-def _renormalised(kernel: Callable[..., np.ndarray], position: float, n: int) -> np.ndarray:
-    weights = kernel(np.arange(n) - position)
-    total = weights.sum()
-    return weights / total if abs(total) > 1e-6 else weights
+def _zero(free: np.ndarray, k: np.ndarray, n: int) -> np.ndarray:
+    return free[:, (k >= 0) & (k < n)]
 
 
-def _extrapolate(kernel: Callable[..., np.ndarray], position: float, n: int) -> np.ndarray:
+def _renormalised(free: np.ndarray, k: np.ndarray, n: int) -> np.ndarray:
+    weights = _zero(free, k, n)
+    total = weights.sum(axis=1, keepdims=True)
+    return weights / np.where(np.abs(total) > 1e-3, total, 1.0)
+
+
+def _extrapolate(free: np.ndarray, k: np.ndarray, n: int) -> np.ndarray:
     """Pixels beyond the image lie on the line through the last two."""
-    weights = kernel(np.arange(n) - position)
-    for k in np.arange(1, 2 * n):
-        before, after = kernel(-k - position), kernel(n - 1 + k - position)
-        weights[[0, 1]] += before * np.array([1 + k, -k])
-        weights[[-1, -2]] += after * np.array([1 + k, -k])
-    return weights
+    fold = np.eye(n)[np.clip(k, 0, n - 1)]
+    beyond = np.maximum(-k, k - (n - 1)).clip(min=0)
+    near = np.where(k < 0, 0, n - 1)
+    next_to_it = np.where(k < 0, 1, n - 2)
+    rows = np.arange(len(k))
+    np.add.at(fold, (rows, near), beyond)
+    np.add.at(fold, (rows, next_to_it), -beyond)
+    return free @ fold
 
 
 # In the order of preference: a linear kernel that overhangs by half a pixel cannot tell the
 # first two apart.
-_FOLDS: dict[str, Callable[..., np.ndarray]] = {
-    "clamp": _fold(lambda k, n: np.clip(k, 0, n - 1)),
-    "symmetric": _fold(lambda k, n: np.minimum(k % (2 * n), 2 * n - 1 - k % (2 * n))),
-    "reflect": _fold(lambda k, n: np.abs((k + n - 1) % (2 * n - 2) - n + 1)),
+_FOLDS: dict[str, Fold] = {
+    "clamp": _read_elsewhere(lambda k, n: np.clip(k, 0, n - 1)),
+    "symmetric": _read_elsewhere(lambda k, n: np.minimum(k % (2 * n), 2 * n - 1 - k % (2 * n))),
+    "reflect": _read_elsewhere(lambda k, n: np.abs((k + n - 1) % (2 * n - 2) - n + 1)),
     "renormalised": _renormalised,
     "zero": _zero,
-    "wrap": _fold(lambda k, n: k % n),
+    "wrap": _read_elsewhere(lambda k, n: k % n),
     "extrapolate": _extrapolate,
 }
 
