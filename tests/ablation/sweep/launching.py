@@ -34,11 +34,13 @@ class Sweep:
         root: the sweep's folder.
         arguments: of tools/sweep.py.
         environment: added to this process's.
+        seconds: that the last ``finish`` took.
     """
 
     root: Path
     arguments: list[str]
     environment: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0
 
     @property
     def output(self) -> Path:
@@ -56,8 +58,10 @@ class Sweep:
 
     def finish(self, timeout: float = 120) -> int:
         """Run the command to its end; its exit code."""
+        began = time.monotonic()
         process = self.start()
         process.join(timeout)
+        self.seconds = time.monotonic() - began
         assert process.exitcode is not None, f"still at work: {self.output.read_text()}"
         return process.exitcode
 
