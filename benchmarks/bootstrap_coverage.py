@@ -69,7 +69,7 @@ def detection_misses(
     misses = {"t": 0, "percentile": 0}
     for trial in range(trials):
         reference, variant = detection_trial(trial, num_images, shift)
-        draws = _draw_deltas([reference], [variant], num_draws, trial, "all", None)
+        draws = _draw_deltas([[reference]], [[variant]], num_draws, trial, "all", None)
         delta = 100 * (variant.ap() - reference.ap())
         covariance = np.atleast_2d(draws.var(ddof=1)) * num_images / (num_images - 1)
         half_width = combine_bases(np.array([delta]), covariance, num_images, 0.95)[2]

