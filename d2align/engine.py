@@ -272,6 +272,24 @@ class Trainer(DefaultTrainer):
         self.cfg = cfg
         self.register_hooks(self.build_hooks())
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return all state, the optimizer's included, which Detectron2 v0.5 leaves out."""
+        return {**super().state_dict(), "_trainer": self._trainer.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what ``state_dict`` gave, or what Detectron2 v0.5 wrote.
+
+        Args:
+            state_dict: the state of a trainer.
+        """
+        state = dict(state_dict)
+        own = state.pop("_trainer", None)
+        if own is None:
+            logger.warning("the checkpoint has no optimizer state: momentum starts anew")
+            own = {**self._trainer.state_dict(), "iteration": state["iteration"]}
+        super().load_state_dict({**state, "_trainer": own})
+        self._trainer.load_state_dict(own)
+
     @classmethod
     def build_train_loader(cls, cfg: Any) -> Any:
         """Return a loader of training batches, through PixelExactDatasetMapper."""

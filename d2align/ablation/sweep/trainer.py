@@ -67,15 +67,6 @@ class ArmTrainer(Trainer):
         """Train from ``start_iter`` to the end."""
         TrainerBase.train(self, self.start_iter, self.max_iter)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return all state, the optimizer's included, which Detectron2 v0.5 leaves out."""
-        return {**super().state_dict(), "_trainer": self._trainer.state_dict()}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what ``state_dict`` gave."""
-        super().load_state_dict(state_dict)
-        self._trainer.load_state_dict(state_dict["_trainer"])
-
 
 def run_arm(args: Namespace) -> None:
     """Train and evaluate, or evaluate only, in each process of an arm; the first one writes.

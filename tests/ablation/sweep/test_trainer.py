@@ -159,3 +159,16 @@ def test_imports_are_made_once_or_refused(tmp_path: Path):
     for name in ("no_such_module_of_mine", str(tmp_path / "missing.py")):
         with pytest.raises(ValueError, match=f"imports: got '{name}'"):
             import_modules([name])
+
+
+def test_checkpoint_without_an_optimizer_is_taken_over_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = trainer(tmp_path)
+    state = made.state_dict()
+    del state["_trainer"]  # as Detectron2 v0.5 writes it
+    state["iteration"] = 3
+    with caplog.at_level(logging.WARNING, logger="d2align"):
+        made.load_state_dict(state)
+    assert "momentum starts anew" in caplog.text
+    assert made.iter == made._trainer.iter == 3
