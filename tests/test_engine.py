@@ -19,6 +19,8 @@ from detectron2.data import MetadataCatalog
 
 from d2align import engine
 from d2align.data import PixelExactDatasetMapper
+from d2align.engine import checks
+from d2align.engine import trainer as trainer_module
 
 ROOT = Path(__file__).parents[1]
 SHAPES = ROOT / "configs" / "shapes" / "ablation_aligned.yaml"
@@ -56,7 +58,7 @@ def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_bad_input_is_refused_before_anything_is_written(
     output: Path, monkeypatch: pytest.MonkeyPatch, opts: tuple[str, ...], expected: str
 ) -> None:
-    monkeypatch.setattr(engine, "prepare_shapes", lambda names: None)
+    monkeypatch.setattr(checks, "prepare_shapes", lambda names: None)
     with pytest.raises(ValueError, match=expected):
         engine.setup(arguments(SHAPES, *opts, "OUTPUT_DIR", str(output)))
     assert not output.exists()
@@ -75,7 +77,7 @@ def test_missing_coco_says_where_it_looked_and_what_to_do(output: Path) -> None:
 
 def test_evaluation_needs_only_the_test_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     prepared: list[Any] = []
-    monkeypatch.setattr(engine, "prepare_shapes", prepared.append)
+    monkeypatch.setattr(checks, "prepare_shapes", prepared.append)
     cfg = engine.load_config(str(SHAPES), ["DATASETS.TRAIN", "('nowhere',)"])
     engine.check_datasets(cfg, eval_only=True)
     assert prepared == [("shapes_128_val",)]
@@ -94,7 +96,7 @@ def test_weights_that_cannot_be_fetched_fail_quickly(
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", offline)
-    monkeypatch.setattr(engine, "prepare_shapes", lambda names: None)
+    monkeypatch.setattr(checks, "prepare_shapes", lambda names: None)
     start = time.perf_counter()
     with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS") as error:
         engine.setup(arguments(SHAPES, "MODEL.WEIGHTS", weights, "OUTPUT_DIR", str(output)))
@@ -130,7 +132,7 @@ def test_evaluator_refuses_other_kinds_of_data() -> None:
 def test_trainer_loads_through_our_mapper(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     for name in ("build_detection_train_loader", "build_detection_test_loader"):
-        monkeypatch.setattr(engine, name, lambda *args, mapper: seen.append(mapper))
+        monkeypatch.setattr(trainer_module, name, lambda *args, mapper: seen.append(mapper))
     cfg = engine.load_config(str(SHAPES))
     engine.Trainer.build_train_loader(cfg)
     engine.Trainer.build_test_loader(cfg, "shapes_128_val")

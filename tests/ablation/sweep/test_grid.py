@@ -23,13 +23,14 @@ from d2align.ablation.sweep.main import register_arms
 from d2align.ablation.sweep.plan import State, make_plan
 from d2align.ablation.sweep.settings import settings_from
 from d2align.config import FACTORS, PRESETS, get_factors
+from d2align.engine import checks
 
 ALIGNED = "configs/shapes/ablation_aligned.yaml"
 
 
 @pytest.fixture(autouse=True)
 def no_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "prepare_shapes", lambda names: None)
+    monkeypatch.setattr(checks, "prepare_shapes", lambda names: None)
 
 
 def arm(**settings: object) -> SweepArm:
@@ -153,7 +154,7 @@ GRIDS = {
 @pytest.mark.parametrize("name", sorted(p.stem for p in CONFIGS.glob("*.yaml")))
 def test_grid_of_each_file(name: str, monkeypatch: pytest.MonkeyPatch):
     for check in ("check_datasets", "check_weights"):
-        monkeypatch.setattr(engine, check, lambda *args, **kwargs: None)
+        monkeypatch.setattr(checks, check, lambda *args, **kwargs: None)
     count, some = GRIDS[name]
     register_arms()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
