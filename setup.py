@@ -1,9 +1,11 @@
 """Packaging of d2align."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 
@@ -20,6 +22,17 @@ SWEEP = [
     "submitit",
 ]
 
+
+class BuildWithConfigs(build_py):
+    """Puts the configs, which lie beside the package in a checkout, into the wheel."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            place = Path(self.build_lib) / "d2align" / "configs"
+            shutil.copytree(ROOT / "configs", place, dirs_exist_ok=True)
+
+
 setup(
     name="d2align",
     version=VERSION,
@@ -30,6 +43,8 @@ setup(
     package_data={
         "d2align": ["py.typed", "ablation/report/templates/*.j2", "audit/*.toml"],
     },
+    cmdclass={"build_py": BuildWithConfigs},
+    entry_points={"console_scripts": ["d2align = d2align.cli.command:main"]},
     # No torch, torchvision, detectron2 or OpenCV: pip must never replace the user's own builds.
     install_requires=[
         "fvcore",

@@ -1,66 +1,12 @@
 #!/usr/bin/env python
 """Measure what each pixel convention costs in AP, on the built-in data, on a CPU.
 
-    tools/run_ablation.py            the factors that act in inference, and the flip
-    tools/run_ablation.py --full     every factor
-
-Shared bases are trained with every detail aligned. Then one detail at a time is turned: the
-paste on the same detections, the decode on the same weights, the flip in equal short
-fine-tunes, and (--full) anchors and RoIAlign in trainings branched from one early checkpoint.
-A run that is stopped goes on where it was when the same command is given again.
+The same as ``d2align ablate``; --help tells more.
 """
 
-from __future__ import annotations
-
-import argparse
-import os
 import sys
-from pathlib import Path
 
-from d2align.cli import fail_politely
-
-CONFIG = Path(__file__).resolve().parent.parent / "configs" / "shapes" / "ablation_aligned.yaml"
-
-
-def parse() -> argparse.Namespace:
-    """Return the parsed command line."""
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    parser.add_argument("--full", action="store_true", help="every factor, four bases")
-    parser.add_argument("--bases", type=int, help="how many shared trainings")
-    parser.add_argument("--iterations", type=int, help="of each base (default 600)")
-    parser.add_argument("--finetune-iterations", type=int, help="of each fine-tune")
-    parser.add_argument("--images", type=int, help="of the validation set (default 500)")
-    parser.add_argument("--output", type=Path, help="folder (default output/ablation-<settings>)")
-    parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="processes (default one a core)"
-    )
-    parser.add_argument("--config-file", default=str(CONFIG), help="the aligned config")
-    parser.add_argument("opts", nargs="*", default=[], help="config overrides, KEY VALUE ...")
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Run the study of the command line."""
-    args = parse()
-    from d2align.ablation import full_study, quick_study
-    from d2align.ablation.main import run_ablation
-
-    changes: dict[str, object] = {"opts": tuple(args.opts)}
-    if args.bases is not None:
-        changes["num_bases"] = args.bases
-    if args.iterations is not None:
-        early = args.iterations * 2 // 5
-        changes["early_iterations"] = early
-        changes["late_iterations"] = args.iterations - early
-    if args.finetune_iterations is not None:
-        changes["finetune_iterations"] = args.finetune_iterations
-    if args.images is not None:
-        changes["num_images"] = args.images
-    study = (full_study if args.full else quick_study)(**changes)
-    output = args.output or Path("output") / f"ablation-{study.key()}"
-    run_ablation(study, args.config_file, output, args.workers)
-
+from d2align.cli.command import run_tool
 
 if __name__ == "__main__":
-    sys.exit(fail_politely(main))
+    sys.exit(run_tool("ablate", "tools/run_ablation.py"))

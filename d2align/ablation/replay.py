@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,12 +12,11 @@ import numpy as np
 import torch
 from detectron2.data import MetadataCatalog
 from detectron2.structures import Boxes, Instances
-from pycocotools import mask as coco_mask
 
 from d2align.ablation.atomic import replacing, write_text
 from d2align.engine import Trainer
-from d2align.geometry.boxes import xyxy_to_xywh
-from d2align.modeling import detector_postprocess
+from d2align.evaluation.coco_results import instances_to_results
+from d2align.modeling import detector_postprocess_to_rle
 from d2align.registry import build_paste_mask
 
 
@@ -67,7 +67,8 @@ def replay(raw: Path, dataset_name: str, paste_mask: str, out: Path) -> None:
     paste = build_paste_mask(paste_mask)
     results: list[dict[str, Any]] = []
     for image_id, size, instances in _read(raw):
-        results.extend(coco_results(image_id, detector_postprocess(instances, *size, paste), to_id))
+        found = detector_postprocess_to_rle(instances, *size, paste)
+        results.extend(coco_results(image_id, found, to_id))
     write_text(out, json.dumps(results))
 
 
@@ -92,23 +93,16 @@ def coco_results(image_id: int, found: Instances, to_id: dict[int, int]) -> list
 
     Args:
         image_id: of the data set.
-        found: Instances in original pixels; pred_masks, if any, are dense.
+        found: Instances in original pixels, on the CPU; masks, if any, are dense as pred_masks
+            or encoded as pred_masks_rle.
         to_id: category id of each contiguous class.
 
     Returns:
         One dict a detection.
     """
-    boxes = xyxy_to_xywh(found.pred_boxes.tensor).tolist()
-    labels, scores = found.pred_classes.tolist(), found.scores.tolist()
-    results = [
-        {"image_id": image_id, "category_id": to_id[label], "bbox": box, "score": score}
-        for label, box, score in zip(labels, boxes, scores, strict=True)
-    ]
-    if results and found.has("pred_masks"):
-        masks = np.asfortranarray(found.pred_masks.numpy().transpose(1, 2, 0).astype(np.uint8))
-        for result, rle in zip(results, coco_mask.encode(masks), strict=True):
-            result["segmentation"] = {"size": rle["size"], "counts": rle["counts"].decode()}
-    return results
+    results = instances_to_results(found, image_id)
+    ids = np.array([to_id[label] for label in results.categories.tolist()], dtype=np.int64)
+    return list(dataclasses.replace(results, categories=ids))
 
 
 def _first(loader: Any, count: int) -> Iterator[Any]:

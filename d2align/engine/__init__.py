@@ -2,7 +2,7 @@
 
 from .checks import check_datasets, check_run, check_weights
 from .command import run, setup
-from .config import load_config, thaw_without_weights, use_cpu_without_gpu
+from .config import find_config, load_config, thaw_without_weights, use_cpu_without_gpu
 from .processes import launch
 from .trainer import Trainer
 
@@ -11,6 +11,7 @@ __all__ = [
     "check_datasets",
     "check_run",
     "check_weights",
+    "find_config",
     "launch",
     "load_config",
     "run",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,24 @@ from detectron2.modeling import ANCHOR_GENERATOR_REGISTRY
 
 from d2align.config import add_d2align_config, check_d2align_config
 from d2align.modeling.small_backbone import add_small_backbone_config
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def find_config(config_file: str) -> str:
+    """Return the path of a config: from the working folder, or else d2align's own.
+
+    Args:
+        config_file: such as "configs/shapes/ablation_aligned.yaml", which is beside the package in
+            a checkout and inside it where d2align was installed from a wheel.
+
+    Returns:
+        A path that exists, or the argument where none does.
+    """
+    for root in (Path(), _PACKAGE.parent, _PACKAGE):
+        if (root / config_file).exists():
+            return str(root / config_file)
+    return config_file
 
 
 def load_config(config_file: str, opts: list[str] | None = None) -> Any:

@@ -15,7 +15,7 @@ from d2align.ablation.raw_outputs.arms import SELF_CHECK, ReplayArm
 from d2align.ablation.raw_outputs.boxes import BoxStage, recorded
 from d2align.ablation.raw_outputs.store import RawOutputs, RawStore
 from d2align.ablation.replay import coco_results
-from d2align.modeling import detector_postprocess
+from d2align.modeling import detector_postprocess_to_rle
 from d2align.registry import build_paste_mask
 
 
@@ -48,10 +48,8 @@ def write_results(
 def _results_of_image(
     raw: RawOutputs, found: Instances, paste: str, to_id: dict[int, int]
 ) -> Iterator[dict[str, Any]]:
-    if paste and found.has("pred_masks"):
-        found = detector_postprocess(found, *raw.size, build_paste_mask(paste))
-    else:
-        found = detector_postprocess(found, *raw.size)
+    chosen = [build_paste_mask(paste)] if paste else []
+    found = detector_postprocess_to_rle(found, *raw.size, *chosen)
     yield from coco_results(raw.image_id, found, to_id)
 
 

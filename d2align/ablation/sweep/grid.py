@@ -10,7 +10,6 @@ import re
 from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from d2align.ablation.study import REFERENCE
@@ -24,7 +23,6 @@ from d2align.config import (
     set_preset,
 )
 
-_ROOT = Path(__file__).resolve().parents[3]
 # Keys that decide where, how fast and how safely an arm runs, and nothing about its outcome.
 _NEUTRAL_KEYS = (
     "OUTPUT_DIR",
@@ -97,7 +95,7 @@ def make_arm(settings: Settings) -> SweepArm:
         ValueError: an unknown factor or value (the message lists the choices), a bad config,
             missing data or weights.
     """
-    from d2align.engine import check_run
+    from d2align.engine import check_run, find_config
 
     config_file = find_config(settings.config_file)
     overrides = {key: str(value) for key, value in flatten(settings.opts).items()}
@@ -181,16 +179,6 @@ def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
         else:
             leaves[key] = value
     return leaves
-
-
-def find_config(config_file: str) -> str:
-    """Return the path of a config: from the working folder, or else from d2align's checkout.
-
-    Args:
-        config_file: such as "configs/shapes/ablation_aligned.yaml".
-    """
-    beside = _ROOT / config_file
-    return str(beside) if not Path(config_file).exists() and beside.exists() else config_file
 
 
 def config_hash(cfg: Any, settings: Settings) -> str:

@@ -13,7 +13,6 @@ from d2align.ablation.sweep.callback import expand
 from d2align.ablation.sweep.grid import (
     SweepArm,
     arm_choices,
-    find_config,
     flatten,
     make_arm,
     make_grid,
@@ -39,7 +38,7 @@ def arm(**settings: object) -> SweepArm:
 
 def turned(one: SweepArm) -> dict[str, str]:
     """Every factor of the config that an arm's process will read."""
-    return get_factors(engine.load_config(find_config(one.config_file), list(one.opts)))
+    return get_factors(engine.load_config(engine.find_config(one.config_file), list(one.opts)))
 
 
 def test_there_is_an_arm_for_the_reference_each_preset_and_each_value():

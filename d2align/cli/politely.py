@@ -8,17 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def fail_politely(main: Callable[[], None]) -> int:
+def fail_politely(main: Callable[[], int | None]) -> int:
     """Run a tool's main function, turning bad input into a message and an exit code.
 
     Args:
         main: takes its arguments from the command line.
 
     Returns:
-        0, or 2 after bad input, which was described on standard error.
+        What main returned, by default 0; or 2 after bad input, which was described on standard
+        error.
     """
     try:
-        main()
+        code = main()
     except (ValueError, ModuleNotFoundError) as e:
         if isinstance(e, ModuleNotFoundError) and e.name != "detectron2":
             raise
@@ -26,7 +27,7 @@ def fail_politely(main: Callable[[], None]) -> int:
             raise  # a defect somewhere else, whose traceback is wanted
         print(f"error: {e}", file=sys.stderr)
         return 2
-    return 0
+    return code or 0
 
 
 def _is_ours(error: Exception) -> bool:
