@@ -33,7 +33,9 @@ _PACKAGES = (
 Work = Callable[[], object]
 
 
-def paired_ratio(ours: Work, peer: Work, rounds: int) -> dict[str, float]:
+def paired_ratio(
+    ours: Work, peer: Work, rounds: int, clock: Callable[[], float] = time.process_time
+) -> dict[str, float]:
     """Return how many times faster ours is, in CPU time of the process, all its threads.
 
     Both run once unmeasured, then take turns (A B, B A, ...); each round gives one ratio.
@@ -42,17 +44,18 @@ def paired_ratio(ours: Work, peer: Work, rounds: int) -> dict[str, float]:
         ours: does the work our way.
         peer: does the same work the peer's way.
         rounds: pairs, at least 1.
+        clock: another one, in seconds, for work that is not the CPU's.
 
     Returns:
         median_ratio, peer / ours; low and high, its 5th and 95th percentile over the rounds;
         ours_ms and peer_ms, median CPU milliseconds a call.
     """
     works = (ours, peer)
-    repeats = [_repeats(work) for work in works]
+    repeats = [_repeats(work, clock) for work in works]
     times = np.empty((rounds, 2))
     for i in range(rounds):
         for which in (0, 1) if i % 2 else (1, 0):
-            times[i, which] = _cpu_seconds(works[which], repeats[which])
+            times[i, which] = _seconds(works[which], repeats[which], clock)
     ratios = times[:, 1] / times[:, 0]
     low, median, high = np.percentile(ratios, [5, 50, 95])
     ours_ms, peer_ms = 1000 * np.median(times, axis=0)
@@ -65,16 +68,16 @@ def paired_ratio(ours: Work, peer: Work, rounds: int) -> dict[str, float]:
     }
 
 
-def _repeats(work: Work) -> int:
+def _repeats(work: Work, clock: Callable[[], float]) -> int:
     work()
-    return max(1, math.ceil(_SAMPLE_SECONDS / max(_cpu_seconds(work, 1), 1e-6)))
+    return max(1, math.ceil(_SAMPLE_SECONDS / max(_seconds(work, 1, clock), 1e-6)))
 
 
-def _cpu_seconds(work: Work, repeats: int) -> float:
-    started = time.process_time()
+def _seconds(work: Work, repeats: int, clock: Callable[[], float]) -> float:
+    started = clock()
     for _ in range(repeats):
         work()
-    return (time.process_time() - started) / repeats
+    return (clock() - started) / repeats
 
 
 def peak_memory(prepare: Callable[[], Work]) -> float:
@@ -191,18 +194,27 @@ def run_script(measure: Callable[..., dict[str, Any]], description: str, **optio
 
 
 def print_table(result: dict[str, Any]) -> None:
-    """Print the rows of a result: peer / ours, above 1 where ours is faster."""
-    rows = result["rows"]
-    width = max(len(r["name"]) for r in rows)
+    """Print a result: its rows (peer / ours, above 1 where ours is faster), curves and notes."""
     print(result["title"])
+    print_rows(result["rows"])
+    for curve in result.get("curves", ()):
+        print(f"{curve['title']}: ours ms, peer ms")
+        for x, ours, peer in zip(curve["x"], curve["ours_ms"], curve["peer_ms"], strict=True):
+            print(f"  {x:>8} {ours:10.3f} {peer:10.2f}")
+    for name, value in result.get("notes", {}).items():
+        print(f"{name}: {value}")
+
+
+def print_rows(rows: list[dict[str, Any]]) -> None:
+    """Print ratios, one a line."""
+    if not rows:
+        return
+    width = max(len(r["name"]) for r in rows)
     print(f"{'':{width}}  {'ratio':>8} {'5 %':>8} {'95 %':>8} {'ours ms':>10} {'peer ms':>10}")
     for r in rows:
         figures = f"{r['ratio']:8.2f} {r['low']:8.2f} {r['high']:8.2f}"
         loss = "  slower" if r["ratio"] < 1 else ""
         print(f"{r['name']:{width}}  {figures} {r['ours_ms']:10.3f} {r['peer_ms']:10.2f}{loss}")
-    for name, value in result.items():
-        if name not in ("title", "rows", "environment"):
-            print(f"{name}: {value}")
 
 
 def write_json(path: Path, result: dict[str, Any]) -> None:

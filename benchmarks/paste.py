@@ -13,8 +13,8 @@ import sys
 from typing import Any
 
 import torch
+from _rle_problem import LARGE, SMALL, Input, blobs
 from _timing import paired_ratio, row, run_script
-from rle import LARGE, SMALL, Input, blobs
 
 from d2align.geometry import paste_masks, paste_masks_detectron1, paste_soft_masks
 

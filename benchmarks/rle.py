@@ -1,11 +1,13 @@
 #!/usr/bin/env python
-"""RoI masks to COCO RLE: d2align against Detectron2's paste and pycocotools' encode.
+"""RoI masks to COCO RLE: d2align against Detectron2's paste and pycocotools' encode, on the CPU.
 
 The peer is what Detectron2's evaluator does: ``paste_masks_in_image`` into an image per mask, then
-pycocotools on each. Ratios are peer / ours in CPU time, paired; every text is compared first.
+pycocotools on each. Ratios are peer / ours in CPU time, paired; every text is compared first. The
+curves show what the cost grows with: the number of masks and the outlines of the boxes, not the
+image.
 
     python benchmarks/rle.py --json rle.json
-    python benchmarks/rle.py --detections roi_masks.npz   # also on real masks, see ``real_masks``
+    python benchmarks/rle.py --detections roi_masks.npz   # also on real masks: _rle_problem.py
 """
 
 from __future__ import annotations
@@ -16,128 +18,138 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
+from _rle_problem import (
+    LARGE,
+    SMALL,
+    Input,
+    blobs,
+    encode_dense,
+    encode_detectron2,
+    huge_image,
+    real_masks,
+)
 from _timing import paired_ratio, peak_memory, row, run_script
-from torch import Tensor
 
-from d2align.geometry import paste_masks_to_rle, resize_half_pixel
+from d2align.geometry import (
+    paste_masks_detectron1,
+    paste_masks_detectron1_to_rle,
+    paste_masks_to_rle,
+)
 
-SMALL, LARGE, HUGE = (480, 640), (800, 1333), (8000, 8000)
-Input = tuple[Tensor, Tensor, tuple[int, int]]
-
-
-def blobs(n: int, size: tuple[int, int], m: int = 28, noise: float = 0.0, seed: int = 0) -> Input:
-    """Return masks of a soft irregular blob each, and boxes as a detector finds in an image.
-
-    ``noise`` 1 gives masks of nothing but smooth noise about the threshold: many more outlines.
-    """
-    rng = np.random.default_rng(seed)
-    at = (np.arange(m) + 0.5) / m - 0.5
-    radius = np.hypot(at[:, None], at[None, :])
-    coarse = resize_half_pixel(torch.from_numpy(rng.random((n, 5, 5))), (m, m)).numpy()
-    logits = (1 - noise) * 20 * (0.35 - radius) + (4 + 8 * noise) * (coarse - 0.5)
-    masks = torch.from_numpy(1 / (1 + np.exp(-logits))).float()
-    h, w = size
-    sides = np.exp(rng.normal(np.log(0.2 * min(h, w)), 0.8, (n, 2))).clip(4, [w, h])
-    center = rng.uniform(sides / 2, np.array([w, h]) - sides / 2)
-    boxes = np.concatenate([center - sides / 2, center + sides / 2], axis=1)
-    return masks, torch.from_numpy(boxes).float(), size
+Encode = Callable[..., list[Any]]
 
 
-def encode_detectron2(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> list[Any]:
-    """Do as Detectron2's COCOEvaluator does; the array is made without a deprecation warning."""
-    from detectron2.layers.mask_ops import paste_masks_in_image
-    from pycocotools import mask as coco_mask
-
-    dense = paste_masks_in_image(masks, boxes, size)
-    return [
-        coco_mask.encode(np.array(m[:, :, None].numpy(), order="F", dtype="uint8"))[0]
-        for m in dense
-    ]
+def encode_detectron1(*data: Any) -> list[Any]:
+    """Paste as Detectron did, densely, and encode."""
+    return encode_dense(paste_masks_detectron1(*data))
 
 
-def compare(name: str, data: Input, rounds: int, **more: Any) -> dict[str, Any]:
+def compare(
+    name: str,
+    data: Input,
+    rounds: int,
+    ours: Encode = paste_masks_to_rle,
+    peer: Encode = encode_detectron2,
+) -> dict[str, Any]:
     """Return a row of the table, after a check that all texts are the same bytes."""
-    ours, peer = functools.partial(paste_masks_to_rle, *data), lambda: encode_detectron2(*data)
-    differing = sum(a != b for a, b in zip(ours(), peer(), strict=True))
+    works = functools.partial(ours, *data), functools.partial(peer, *data)
+    differing = sum(a != b for a, b in zip(works[0](), works[1](), strict=True))
     if differing:
         raise SystemExit(f"{name}: {differing} of {len(data[0])} RLEs differ")
-    return row(name, paired_ratio(ours, peer, rounds), **more)
+    return row(name, paired_ratio(*works, rounds))
 
 
-def curves(rounds: int, quick: bool) -> Iterator[dict[str, Any]]:
-    """Yield rows along the number of masks, the image, the mask resolution and the boxes."""
-    for n in (1, 10, 100) if quick else (1, 10, 100, 300):
-        yield compare(f"{n} masks, 800x1333", blobs(n, LARGE), rounds)
-    for side in (256, 1024) if quick else (256, 512, 1024, 2048, 4096):
-        masks, boxes, _ = blobs(20, (256, 256))
-        yield compare(f"20 masks, same boxes, {side}x{side}", (masks, boxes, (side, side)), rounds)
-    for m in (14, 28, 56, 112):
-        yield compare(f"100 masks of {m}x{m}, 800x1333", blobs(100, LARGE, m), rounds)
-    for scale in (1, 2, 4, 8) if not quick else (1, 4):
-        masks, boxes, _ = blobs(20, (128, 128))
-        data = masks, boxes * scale, (1024, 1024)
-        yield compare(f"20 masks, boxes x{scale}, 1024x1024", data, rounds)
-    yield compare("100 masks of noise, 480x640", blobs(100, SMALL, noise=1), rounds)
-    yield compare("100 masks of noise, 800x1333", blobs(100, LARGE, noise=1), rounds)
+def main_rows(rounds: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows of 100 masks an image, and the hard cases."""
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        for size in (SMALL, LARGE):
+            name = f"100 masks, {size[0]}x{size[1]}, torch on {threads} thread(s)"
+            yield compare(name, blobs(100, size), rounds)
+    torch.set_num_threads(1)
+    for size in (SMALL, LARGE):
+        yield compare(
+            f"historical paste, 100 masks, {size[0]}x{size[1]}, against a dense one",
+            blobs(100, size),
+            rounds,
+            paste_masks_detectron1_to_rle,
+            encode_detectron1,
+        )
+        name = f"100 masks of noise, {size[0]}x{size[1]}"
+        yield compare(name, blobs(100, size, noise=1), rounds)
     ties = torch.full((20, 28, 28), 0.5), blobs(20, SMALL)[1], SMALL
     yield compare("20 masks of exactly the threshold, 480x640", ties, rounds)
 
 
-def huge_image() -> Input:
-    """Return 1,000 masks on 8000 x 8000 pixels, box sides log-normal about 70 px up to 7,600."""
-    rng = np.random.default_rng(0)
-    masks = blobs(1000, SMALL)[0]
-    sides = np.exp(rng.normal(np.log(70), 1.2, (1000, 2))).clip(2, 7600)
-    sides[0] = 7600
-    corner = rng.uniform(0, 8000 - sides)
-    return masks, torch.from_numpy(np.concatenate([corner, corner + sides], 1)).float(), HUGE
+def curves(rounds: int, quick: bool) -> Iterator[dict[str, Any]]:
+    """Yield how the cost grows along the masks, the image, the mask resolution and the boxes."""
+    numbers = (1, 10, 100) if quick else (1, 3, 10, 30, 100, 300)
+    yield curve("masks an image, 800x1333", numbers, lambda n: blobs(n, LARGE), rounds)
+    masks, boxes, _ = blobs(20, (256, 256))
+    sides = (256, 1024) if quick else (256, 512, 1024, 2048, 4096)
+    yield curve(
+        "side of the image, px (20 masks, the same boxes)",
+        sides,
+        lambda side: (masks, boxes, (side, side)),
+        rounds,
+    )
+    yield curve(
+        "cells a side of a mask (100 masks, 800x1333)",
+        (14, 28, 56, 112),
+        lambda m: blobs(100, LARGE, m),
+        rounds,
+    )
+    factors = (0.25, 1, 4) if quick else (0.25, 0.5, 1, 2, 4, 8)
+    perimeter = 2 * float((boxes[:, 2:] - boxes[:, :2]).sum(dim=1).median())
+    made = curve(
+        "median perimeter of the boxes, px (20 masks, 2048x2048)",
+        factors,
+        lambda factor: (masks, boxes * factor, (2048, 2048)),
+        rounds,
+    )
+    yield {**made, "x": [round(perimeter * factor) for factor in factors]}
 
 
-def real_masks(path: str) -> Iterator[Input]:
-    """Yield detections by image from an .npz: rows (image, class, score, x, y, w, h), masks."""
-    file = np.load(path)
-    rows, masks = file["rows"], torch.from_numpy(file["masks"]).float() / 255
-    for image in np.unique(rows[:, 0]):
-        chosen = rows[:, 0] == image
-        boxes = torch.from_numpy(rows[chosen, 3:7]).float()
-        boxes[:, 2:] += boxes[:, :2]
-        h, w = (int(np.ceil(float(boxes[:, k].max()))) for k in (3, 2))
-        yield masks[torch.from_numpy(chosen)], boxes, (h, w)
+def curve(
+    title: str, xs: tuple[float, ...], draw: Callable[[Any], Input], rounds: int
+) -> dict[str, Any]:
+    """Return milliseconds of both along xs, after the same check as for a row."""
+    rows = [compare(f"{title}: {x}", draw(x), rounds) for x in xs]
+    return {
+        "title": title,
+        "x": list(xs),
+        "ours_ms": [r["ours_ms"] for r in rows],
+        "peer_ms": [r["peer_ms"] for r in rows],
+    }
 
 
-def count_differing(data: Iterator[Input]) -> str:
-    """Return how many texts differ from Detectron2's, out of how many."""
-    total = differing = 0
-    for masks, boxes, size in data:
-        ours, peer = paste_masks_to_rle(masks, boxes, size), encode_detectron2(masks, boxes, size)
-        differing += sum(a != b for a, b in zip(ours, peer, strict=True))
-        total += len(masks)
-    return f"{differing} of {total}"
-
-
-def random_masks(total: int) -> Iterator[Input]:
-    """Yield images of 50 masks, smooth, sharp and binary, of many sizes and resolutions."""
-    rng = np.random.default_rng(1)
-    for seed in range(total // 50):
-        size = int(rng.integers(8, 400)), int(rng.integers(8, 400))
-        masks, boxes, _ = blobs(50, size, int(rng.integers(2, 57)), rng.random(), seed)
-        boxes += torch.from_numpy(rng.normal(0, 0.1 * min(size), boxes.shape)).float().sort(1)[0]
-        boxes = boxes.round() if seed % 5 == 0 else boxes
-        boxes[:, 2:] = boxes[:, 2:].maximum(boxes[:, :2] + 0.05)
-        near = ((boxes[:, :2] < torch.tensor(size[::-1])) & (boxes[:, 2:] > 0)).all(1)
-        masks = masks.round() if seed % 3 == 0 else masks
-        yield masks[near], boxes[near], size
-
-
-def memory(encode: Callable[..., Any], data: Input) -> Callable[[], Any]:
+def memory(encode: Encode, data: Input) -> Callable[[], Any]:
     """Return the work whose memory is measured, for ``peak_memory``."""
     return functools.partial(encode, *data)
 
 
+def notes() -> dict[str, Any]:
+    """Return peak memory, and the time of the image on which Detectron2 cannot be run."""
+    found: dict[str, Any] = {}
+    for name, encode in (("d2align", paste_masks_to_rle), ("Detectron2", encode_detectron2)):
+        for size in (SMALL, LARGE):
+            peak = peak_memory(functools.partial(memory, encode, blobs(100, size)))
+            found[f"peak MiB above start, 100 masks, {size[0]}x{size[1]}, {name}"] = round(peak, 2)
+    data = huge_image()
+    peak = peak_memory(functools.partial(memory, paste_masks_to_rle, data))
+    found["peak MiB above start, 1,000 masks, 8000x8000, d2align"] = round(peak, 2)
+    started = time.process_time()
+    paste_masks_to_rle(*data)
+    seconds = round(time.process_time() - started, 3)
+    found["CPU s, 1,000 masks, 8000x8000, d2align"] = seconds
+    dense = len(data[0]) * data[2][0] * data[2][1] / 1e9
+    found["GB that dense masks would take there, not run"] = round(dense)
+    return found
+
+
 def measure(quick: bool, detections: str | None = None) -> dict[str, Any]:
-    """Return {"title", "rows", ...}, checked and measured.
+    """Return {"title", "rows", "curves", "notes"}, checked and measured.
 
     Args:
         quick: fewer rounds and sizes.
@@ -146,35 +158,22 @@ def measure(quick: bool, detections: str | None = None) -> dict[str, Any]:
     Returns:
         What a benchmark's JSON holds.
     """
-    rounds, rows = 3 if quick else 9, []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        for size in (SMALL, LARGE):
-            name = f"100 masks, {size[0]}x{size[1]}, torch on {threads} thread(s)"
-            rows.append(compare(name, blobs(100, size), rounds, threads=threads))
-    torch.set_num_threads(1)
-    rows += curves(rounds, quick)
-    result: dict[str, Any] = {"title": "RoI masks to RLE, against Detectron2 + pycocotools"}
+    rounds = 3 if quick else 9
+    rows = list(main_rows(rounds))
     if detections:
         images = list(real_masks(detections))
-        result["real RLEs that differ"] = count_differing(iter(images))
         ours = lambda: [paste_masks_to_rle(*data) for data in images]  # noqa: E731
         peer = lambda: [encode_detectron2(*data) for data in images]  # noqa: E731
-        rows.append(row(f"real masks of {len(images)} images", paired_ratio(ours, peer, rounds)))
-    result["rows"] = rows
-    result["random RLEs that differ"] = count_differing(random_masks(1000 if quick else 12000))
-    for name, encode in (("ours", paste_masks_to_rle), ("Detectron2", encode_detectron2)):
-        work = functools.partial(memory, encode, blobs(100, LARGE))
-        result[f"peak MiB above start, 800x1333, {name}"] = round(peak_memory(work), 2)
-    result["peak MiB above start, 8000x8000, ours"] = round(
-        peak_memory(functools.partial(memory, paste_masks_to_rle, huge_image())), 2
-    )
-    data, started = huge_image(), time.process_time()
-    paste_masks_to_rle(*data)
-    result["CPU s, 1,000 masks on 8000x8000, ours"] = round(time.process_time() - started, 3)
-    return result
+        name = f"{sum(len(m) for m, *_ in images)} real masks of {len(images)} images"
+        rows.append(row(name, paired_ratio(ours, peer, min(rounds, 3))))
+    return {
+        "title": "RoI masks to RLE, against Detectron2 + pycocotools",
+        "rows": rows,
+        "curves": list(curves(min(rounds, 5), quick)),
+        "notes": notes(),
+    }
 
 
 if __name__ == "__main__":
-    option = {"metavar": "FILE", "help": "an .npz of real RoI masks to check and time, too"}
+    option = {"metavar": "FILE", "help": "an .npz of real RoI masks to time, too"}
     sys.exit(run_script(measure, __doc__ or "", detections=option))

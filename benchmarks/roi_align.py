@@ -85,7 +85,7 @@ def measure(quick: bool, shapes: int = 0) -> dict[str, Any]:
         shapes: how many random shapes; 0 for a number that goes with quick.
 
     Returns:
-        {"title", "rows", "slowest random shapes"}.
+        {"title", "rows", "notes"}.
     """
     rounds = 3 if quick else 11
     rows = [row(name, ratio_of(case, rounds)) for name, case in CASES.items()]
@@ -105,7 +105,10 @@ def measure(quick: bool, shapes: int = 0) -> dict[str, Any]:
     return {
         "title": "RoIAlign on the CPU, against torchvision's kernel",
         "rows": rows,
-        "slowest random shapes": [f"{ratio:.2f} {case}" for ratio, case in lowest],
+        "notes": {
+            f"slowest random shape {i + 1}": f"{ratio:.2f} {case}"
+            for i, (ratio, case) in enumerate(lowest)
+        },
     }
 
 

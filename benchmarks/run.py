@@ -1,8 +1,9 @@
 #!/usr/bin/env python
-"""Run every speed benchmark, each in a process of its own, and draw the ratios as one picture.
+"""Run every speed benchmark, each in a process of its own; write JSON, a table and two pictures.
 
-    python benchmarks/run.py --output output/benchmarks            some minutes a benchmark
-    python benchmarks/run.py --quick --only rle paste              a first look
+    python benchmarks/run.py                          a quarter of an hour of one core
+    python benchmarks/run.py --quick --only rle paste a first look
+    python benchmarks/run.py --update-readme          and the table goes into benchmarks/README.md
 
 Ratios are the peer's CPU time over d2align's, measured in turns (A B, B A, ...) in one process, so
 that a machine whose speed drifts changes both. Below 1 is a loss, and is shown as well.
@@ -15,13 +16,23 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from _report import draw_curves, draw_ratios, environment_line, put_into_readme, table
+
 HERE = Path(__file__).resolve().parent
-BENCHMARKS = ("rle", "paste", "roi_align", "coco_evaluation", "train_step")
-_WIN, _LOSS = "#1f5fa8", "#c2571a"
+BENCHMARKS = (
+    "byte_identity",
+    "rle",
+    "paste",
+    "roi_align",
+    "coco_evaluation",
+    "train_step",
+    "gpu",
+)
 _CHILD = (
     "import importlib, json, sys; "
     "sys.path.insert(0, sys.argv[1]); "
@@ -31,19 +42,27 @@ _CHILD = (
 
 
 def main() -> int:
-    """Run, write results.json, table.md and ratios.png."""
+    """Run, and write results.json, table.md, ratios.png and curves.png."""
     args = parse()
     args.output.mkdir(parents=True, exist_ok=True)
     results = {}
     for name in args.only:
+        started = time.monotonic()
         print(f"{name} ...", flush=True)
         found = run_one(name, args.quick, args.output)
         if found is None:
             print(f"{name} failed: see {args.output / f'{name}.log'}")
             continue
         results[name] = found
-        print(table([found]), flush=True)
+        print(table([found]), f"({time.monotonic() - started:.0f} s)\n", flush=True)
     save(results, args.output)
+    complete = set(results) == set(BENCHMARKS) and not args.quick
+    if args.update_readme and not complete:
+        print("benchmarks/README.md stays as it is: it takes a full run in which none failed")
+        return 1
+    if args.update_readme:
+        put_into_readme(HERE / "README.md", (args.output / "table.md").read_text())
+        print(f"wrote {HERE / 'README.md'}")
     return 0 if len(results) == len(args.only) else 1
 
 
@@ -54,6 +73,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer rounds and sizes")
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS))
     parser.add_argument("--output", type=Path, default=Path("output/benchmarks"), help="folder")
+    parser.add_argument(
+        "--update-readme", action="store_true", help="put the table into benchmarks/README.md"
+    )
     return parser.parse_args()
 
 
@@ -86,60 +108,14 @@ def save(results: dict[str, Any], output: Path) -> None:
     """
     from _timing import environment
 
+    found: Sequence[dict[str, Any]] = list(results.values())
     content = {"environment": environment(), "benchmarks": results}
-    (output / "results.json").write_text(json.dumps(content, indent=1))
-    (output / "table.md").write_text(table(list(results.values())) + "\n")
-    draw([row for found in results.values() for row in found["rows"]], output / "ratios.png")
-    print(f"wrote {output / 'results.json'}, table.md and ratios.png")
-
-
-def table(found: Sequence[dict[str, Any]]) -> str:
-    """Return the ratios as Markdown.
-
-    Args:
-        found: what the benchmarks returned.
-
-    Returns:
-        A table for each.
-    """
-    parts = []
-    for one in found:
-        rows = [
-            f"| {r['name']} | {r['ratio']:.2f} [{r['low']:.2f}, {r['high']:.2f}] | "
-            f"{r['ours_ms']:.4g} | {r['peer_ms']:.4g} |"
-            for r in one["rows"]
-        ]
-        head = "| what | times faster [5th, 95th percentile] | d2align, ms | peer, ms |"
-        parts.append("\n".join([f"### {one['title']}", "", head, "|---|---|---|---|", *rows, ""]))
-    return "\n".join(parts)
-
-
-def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw the ratios on a logarithmic scale, losses in another colour.
-
-    Args:
-        rows: name, ratio, low and high.
-        path: of the PNG.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 1.0 + 0.27 * len(rows)), layout="constrained")
-    axes = figure.subplots()
-    for y, row in enumerate(rows):
-        colour = _WIN if row["ratio"] >= 1 else _LOSS
-        axes.plot([row["low"], row["high"]], [y, y], color=colour, lw=3, alpha=0.4)
-        axes.plot(row["ratio"], y, "o", color=colour, ms=5)
-        axes.annotate(f"{row['ratio']:.3g}", (row["high"], y), (6, 0), textcoords="offset points",
-                      va="center", fontsize=8)  # fmt: skip
-    axes.axvline(1, color="#444444", lw=1)
-    axes.set_xscale("log")
-    axes.set_yticks(range(len(rows)), [row["name"] for row in rows], fontsize=8)
-    axes.invert_yaxis()
-    axes.set_xlabel("times faster than the peer (CPU time, log scale; left of the line is a loss)")
-    axes.grid(axis="x", color="#dddddd")
-    axes.set_axisbelow(True)
-    axes.margins(y=0.01)
-    figure.savefig(path, dpi=130)
+    (output / "results.json").write_text(json.dumps(content, indent=1) + "\n")
+    line = environment_line(content["environment"])
+    (output / "table.md").write_text(f"{line}\n\n{table(found)}\n")
+    draw_ratios(found, output / "ratios.png")
+    draw_curves([c for one in found for c in one.get("curves", ())], output / "curves.png")
+    print(f"wrote results.json, table.md, ratios.png and curves.png in {output}")
 
 
 if __name__ == "__main__":

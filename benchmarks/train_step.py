@@ -52,7 +52,7 @@ def measure(quick: bool, large: bool = False) -> dict[str, Any]:
         large: also R50-FPN at 800 x 1333.
 
     Returns:
-        {"title", "rows", "losses"}.
+        {"title", "rows", "notes"}.
     """
     logging.disable(logging.INFO)
     warnings.filterwarnings("ignore")
@@ -71,7 +71,7 @@ def measure(quick: bool, large: bool = False) -> dict[str, Any]:
     if large:
         rows += rows_of_resnet(800, 1333, rounds=1)
     title = "Whole models on the CPU, against plain Detectron2"
-    return {"title": title, "rows": rows, "losses": losses}
+    return {"title": title, "rows": rows, "notes": losses}
 
 
 class Pair:
@@ -103,14 +103,14 @@ class Pair:
     def ratio_of_iterations(self, rounds: int) -> dict[str, float]:
         """Load a batch, forward, backward, SGD."""
         mapper = DatasetMapper(self.plain_cfg, is_train=True)
-        loaders = (
-            Trainer.build_train_loader(self.cfg),
-            build_detection_train_loader(self.plain_cfg, mapper=mapper),
-        )
+        np.random.seed(0)  # which draws the order of the images
+        ours = Trainer.build_train_loader(self.cfg)
+        np.random.seed(0)
+        plain = build_detection_train_loader(self.plain_cfg, mapper=mapper)
         self.make_equal()
         works = [
             Steps(model, loader, optimizer(model, 1e-4))
-            for model, loader in zip((self.ours, self.plain), loaders, strict=True)
+            for model, loader in ((self.ours, ours), (self.plain, plain))
         ]
         return paired_ratio(*works, rounds)
 
@@ -137,6 +137,7 @@ class Steps:
 
     def __call__(self) -> dict[str, float]:
         self.model.train()
+        np.random.seed(self.done)  # both mappers draw the same sizes and flips
         batch = next(self.batches)
         torch.manual_seed(self.done)  # both models sample the same anchors and proposals
         self.done += 1
@@ -190,27 +191,54 @@ def noise_with_objects(height: int, width: int, seed: int) -> dict[str, Any]:
 
 
 def compare_losses(pair: Pair, batches: list[Any]) -> dict[str, Any]:
-    """Train both models side by side; differences of losses, relative to 1 + loss."""
-    pair.make_equal()
-    state = {name: value.clone() for name, value in pair.plain.state_dict().items()}
-    works = [Steps(model, batches, optimizer(model, 0.002)) for model in (pair.ours, pair.plain)]
-    found = []
-    for work in works:
-        generator = work.model.proposal_generator
-        generator.register_forward_hook(lambda *x, work=work: setattr(work, "proposals", x[2][0]))
-    for _ in range(STEPS):
-        ours, plain = (work() for work in works)
-        difference = max(abs(ours[k] - plain[k]) / (1 + plain[k]) for k in plain)
-        found.append((difference, images_with_other_proposals(*works)))
-    pair.plain.load_state_dict(state)
-    apart = [step for step, (difference, _) in enumerate(found) if difference > SAME]
+    """Train both models side by side, each on its own proposals, then both on the plain one's."""
+    own = differences(pair, batches, share_proposals=False)
+    shared = [difference for difference, _ in differences(pair, batches, share_proposals=True)]
+    apart = [step for step, (difference, _) in enumerate(own) if difference > SAME]
     first = apart[0] if apart else None
     return {
-        "first_step": found[0][0],
-        "largest": max(difference for difference, _ in found),
-        "first_step_apart": first,
-        "images_with_other_proposals_there": None if first is None else found[first][1],
+        "first step": own[0][0],
+        f"largest of {STEPS} steps": max(difference for difference, _ in own),
+        f"first step apart by more than {SAME}": first,
+        "images of it whose proposals differ": None if first is None else own[first][1],
+        "first step, same proposals": shared[0],
+        f"largest of {STEPS} steps, same proposals": max(shared),
     }
+
+
+def differences(
+    pair: Pair, batches: list[Any], *, share_proposals: bool
+) -> list[tuple[float, int]]:
+    """For each step: by how much losses differ, relative to 1 + loss, and in how many images
+    proposals do."""
+    pair.make_equal()
+    state = {name: value.clone() for name, value in pair.plain.state_dict().items()}
+    plain, ours = (
+        Steps(model, batches, optimizer(model, 0.002)) for model in (pair.plain, pair.ours)
+    )
+    hooks = [listen(work) for work in (plain, ours)]
+    if share_proposals:
+        hooks.append(
+            ours.model.proposal_generator.register_forward_hook(
+                lambda module, inputs, output: (plain.proposals, output[1])
+            )
+        )
+    found = []
+    for _ in range(STEPS):
+        expected, losses = plain(), ours()
+        difference = max(abs(losses[k] - expected[k]) / (1 + expected[k]) for k in expected)
+        found.append((difference, images_with_other_proposals(ours, plain)))
+    for hook in hooks:
+        hook.remove()
+    pair.plain.load_state_dict(state)
+    return found
+
+
+def listen(work: Steps) -> Any:
+    """Keep the proposals of each step; they are lists that the heads do not change."""
+    return work.model.proposal_generator.register_forward_hook(
+        lambda module, inputs, output: setattr(work, "proposals", output[0])
+    )
 
 
 def images_with_other_proposals(first: Steps, second: Steps) -> int:

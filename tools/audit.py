@@ -2,7 +2,7 @@
 """Which pixel convention does a function, or every installed library, obey, and how far is it off?
 
 tools/audit.py --libraries
-tools/audit.py --function my_project.transforms:resize --kind resize --fail-over 0.1
+tools/audit.py my_project.transforms:resize --kind resize --fail-over 0.1
 """
 
 from __future__ import annotations

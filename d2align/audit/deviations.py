@@ -93,6 +93,13 @@ def judge(
     return Judgement(failures, excused, stale)
 
 
+def reason_for(finding: Finding, deviations: Sequence[Deviation]) -> str:
+    """Return why a finding that deviates is known and kept; "" if nothing says so."""
+    if finding.status == "aligned":
+        return ""
+    return next((d.reason for d in deviations if d.excuses(finding)), "")
+
+
 def is_over(finding: Finding, limit: float) -> bool:
     """Tell whether a finding is farther off than a limit, or cannot be said to be within it."""
     if finding.status in ("unknown", "failed"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -111,19 +113,68 @@ def fit_rounded_line(i: ArrayLike, index: ArrayLike) -> Line:
     i = i - middle
     guess = float(np.polyfit(i, index, 1)[0])
     reach = 2.0 / max(float(np.ptp(i)), 1.0)
+    i, index = _hull(i, index)
     low, high = guess - reach, guess + reach
     # The slack is a concave function of the stride.
+    stride = _largest(lambda s: _slack(i, index, s)[0], low, high)
+    slack, centre = _slack(i, index, stride)
+    line = Line(centre, stride, max(0.0, -slack / 2))
+    doubt = _doubt(i, index, line, reach) if slack > 0 else 0.0
+    return Line(centre - stride * middle, stride, line.scatter, doubt)
+
+
+def _hull(i: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The few points that bound all others from above or below; no line minds the rest."""
+    order = np.argsort(i, kind="stable")
+    points = list(zip(i[order].tolist(), index[order].tolist(), strict=True))
+    kept: list[tuple[float, float]] = []
+    for sign in (1.0, -1.0):
+        chain: list[tuple[float, float]] = []
+        for x, y in points:
+            while len(chain) > 1 and sign * _cross(chain[-2], chain[-1], (x, y)) >= 0:
+                chain.pop()
+            chain.append((x, y))
+        kept += chain
+    hull = np.array(kept)
+    return hull[:, 0], hull[:, 1]
+
+
+def _cross(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> float:
+    """Above 0 if a, b, c turn to the left."""
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+def _doubt(i: np.ndarray, index: np.ndarray, line: Line, reach: float) -> float:
+    """How far the ends of other lines that fit lie from those of the line, at most.
+
+    All lines that fit make a convex set: the strides are an interval, and the highest and lowest
+    place of an end are concave and convex functions of the stride.
+    """
+    low = line.stride - _turn(i, index, line.stride, -reach)
+    high = line.stride + _turn(i, index, line.stride, reach)
+
+    def highest(end: float, sign: float, stride: float) -> float:
+        slack, centre = _slack(i, index, stride)
+        return sign * (centre + stride * end) + slack / 2
+
+    doubt = 0.0
+    for end in (float(i.min()), float(i.max())):
+        for sign in (1.0, -1.0):
+            place = partial(highest, end, sign)
+            best = max(place(s) for s in (low, high, _largest(place, low, high)))
+            doubt = max(doubt, best - sign * float(line.at(end)))
+    return doubt
+
+
+def _largest(f: Callable[[float], float], low: float, high: float) -> float:
+    """Return where a concave function is largest, by ternary search."""
     for _ in range(80):
         a, b = low + (high - low) / 3, high - (high - low) / 3
-        if _slack(i, index, a)[0] < _slack(i, index, b)[0]:
+        if f(a) < f(b):
             low = a
         else:
             high = b
-    stride = (low + high) / 2
-    slack, centre = _slack(i, index, stride)
-    turn = max(_turn(i, index, stride, sign * reach) for sign in (-1, 1))
-    doubt = max(slack, 0.0) / 2 + turn * float(np.ptp(i)) / 2
-    return Line(centre - stride * middle, stride, max(0.0, -slack / 2), doubt)
+    return (low + high) / 2
 
 
 def _turn(i: np.ndarray, index: np.ndarray, stride: float, reach: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -9,11 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 from d2align.audit.guard import ProbeFailure
-from d2align.audit.probes import KINDS
+from d2align.audit.probes import CONTRACTS, KINDS
 from d2align.audit.record import ALIGNED_PX, Finding
+from d2align.audit.time_limit import TimeUp, time_limit
+
+# A minute is ten times what the slowest function of any library takes.
+TIME_LIMIT_S = 60.0
 
 
-def audit_function(fn: Any, kind: str, *, subject: str | None = None) -> Finding:
+def audit_function(
+    fn: Any, kind: str, *, subject: str | None = None, time_limit_s: float = TIME_LIMIT_S
+) -> Finding:
     """Find the convention that a function obeys, by experiment.
 
     Convention: errors are against d2align's own, integer corners and sampling grid 2.
@@ -23,23 +30,29 @@ def audit_function(fn: Any, kind: str, *, subject: str | None = None) -> Finding
             each kind is in its file under ``d2align/audit/probes``.
         kind: what it does, one of ``KINDS``.
         subject: its name in the report; its own by default.
+        time_limit_s: how long all of it may take, seconds; one that hangs is stopped.
 
     Returns:
-        The finding. A function that raises, changes its input, answers at random, or answers with
-        NaN or a wrong shape gets the status "failed" and a sentence that says so.
+        The finding. A function that raises, hangs, changes its input, answers at random, or answers
+        with NaN or a wrong shape gets the status "failed" and a sentence that says so.
 
     Raises:
-        ValueError: an unknown kind.
+        ValueError: an unknown kind, or a time limit that is not positive.
     """
+    if not time_limit_s > 0:
+        raise ValueError(f"time_limit_s: got {time_limit_s}, expected seconds above 0")
     if kind not in KINDS:
-        raise ValueError(f"kind: got {kind!r}, expected one of {sorted(KINDS)}")
+        raise ValueError(f"kind: got {kind!r}, expected one of {', '.join(KINDS)}")
     subject = subject or name_of(fn)
     try:
-        return KINDS[kind](fn, subject)
+        with time_limit(time_limit_s):
+            return KINDS[kind](fn, subject)
+    except TimeUp:
+        why = f"it takes longer than {time_limit_s:g} s"
     except ProbeFailure as e:
-        text = str(e)
-        sentence = f"Could not be measured: {text}."
-        return Finding(kind, subject, "none", "failed", sentence)
+        why = str(e)
+    sentence = f"Could not be measured: {why}. Expected: {CONTRACTS[kind]}."
+    return Finding(kind, subject, "none", "failed", sentence)
 
 
 def assert_aligned(fn: Any, *, kind: str, tolerance_px: float = ALIGNED_PX) -> Finding:
@@ -86,16 +99,21 @@ def load_function(path: str) -> Any:
     """
     module_name, _, name = path.partition(":")
     if not module_name or not name:
-        raise ValueError(f"--function: got {path!r}, expected MODULE:NAME")
+        raise ValueError(
+            f"MODULE:NAME: got {path!r}, expected such as my_project.transforms:resize"
+        )
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as e:
-        raise ValueError(f"--function: cannot import {module_name!r}: {e}") from e
+    except (Exception, SystemExit) as e:  # whatever a module raises when it is imported
+        why = f"{type(e).__name__}: {e}"
+        raise ValueError(f"MODULE:NAME: cannot import {module_name!r} ({why})") from e
     for part in name.split("."):
         if not hasattr(found, part):
-            raise ValueError(f"--function: {module_name} has no {name!r}")
+            near = difflib.get_close_matches(part, dir(found), 3)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise ValueError(f"MODULE:NAME: {module_name} has no {name!r}{hint}")
         found = getattr(found, part)
     return found
 

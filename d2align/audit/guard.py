@@ -25,7 +25,12 @@ class Guarded:
         Args:
             fn: any callable.
             name: what messages call it.
+
+        Raises:
+            ProbeFailure: it is not callable.
         """
+        if not callable(fn):
+            raise ProbeFailure(f"{name} is {type(fn).__name__}, which cannot be called")
         self.fn = fn
         self.name = name
 
@@ -88,13 +93,14 @@ class Guarded:
 
 def as_array(value: Any) -> np.ndarray | None:
     """Return numbers of any library as a float64 array, or None if they are none."""
-    if value is None or isinstance(value, str):
+    if value is None or isinstance(value, str | bytes):
         return None
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
     try:
-        return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError):
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+        array = np.asarray(value)
+        return array.astype(np.float64) if array.dtype.kind in "biufO" else None
+    except Exception:  # whatever an object raises that is asked for its numbers
         return None
 
 

@@ -1,4 +1,4 @@
-"""The audit command: its arguments, and what it prints and returns."""
+"""The audit command: what it measures, prints, writes and returns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 
+from d2align.audit.arguments import add_arguments, check_arguments
 from d2align.audit.card import (
     Card,
     audit_libraries,
@@ -14,57 +15,19 @@ from d2align.audit.card import (
     write_card,
 )
 from d2align.audit.dataset import audit_dataset
-from d2align.audit.deviations import judge, read_deviations
+from d2align.audit.deviations import Deviation, judge, read_deviations
 from d2align.audit.function import audit_function, load_function
-from d2align.audit.libraries import ADAPTERS
 from d2align.audit.lint import lint_source
 from d2align.audit.markdown import conventions_page, write_page
 from d2align.audit.onnx_graph import audit_onnx
+from d2align.audit.pictures import pictures_page
+from d2align.audit.pipeline.command import detectron2s_deviations, run_pipeline_audit
+from d2align.audit.pipeline.table import report_pipeline
 from d2align.audit.probes import KINDS
 from d2align.audit.record import Finding
 from d2align.audit.table import report_card, report_changes, report_judgement
 
-EPILOG = """\
-exit codes: 0 fine; 1 something is over --fail-over and not excused, an excuse is stale, or two
-cards differ; 2 bad input
-
-  d2align audit --function my_project.transforms:resize --kind resize --fail-over 0.1
-  d2align audit --libraries opencv torch --json card.json
-  d2align audit --compare before.json after.json
-  d2align audit --dataset instances_train2017.json
-  d2align audit --onnx model.onnx
-  d2align audit --lint my_project --fail-over 0.1
-
-kinds: {kinds}
-libraries: {libraries}
-The contract of each kind is in the file of its name under d2align/audit/probes.
-""".format(kinds=", ".join(KINDS), libraries=", ".join(ADAPTERS))
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments to a parser.
-
-    Args:
-        parser: of the command.
-    """
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EPILOG
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--libraries", nargs="*", metavar="NAME", help="installed libraries; all without a name"
-    )
-    what.add_argument("--function", metavar="MODULE:NAME", help="a function of your own")
-    what.add_argument(
-        "--compare", nargs=2, metavar=("OLD", "NEW"), help="what differs between two cards"
-    )
-    what.add_argument("--dataset", metavar="JSON", help="a data set in COCO format")
-    what.add_argument("--onnx", metavar="FILE", help="an exported model")
-    what.add_argument("--lint", nargs="+", metavar="PATH", help="Python source, files or folders")
-    parser.add_argument("--kind", metavar="KIND", help="what the function does")
-    parser.add_argument("--json", metavar="FILE", help="write what was found, as a card")
-    parser.add_argument("--markdown", metavar="FILE", help="write it as a page")
-    parser.add_argument("--fail-over", type=float, metavar="PIXELS", help="the largest error")
-    parser.add_argument("--known-deviations", metavar="FILE", help="excuses, as TOML")
+__all__ = ["add_arguments", "main"]
 
 
 def main(args: argparse.Namespace) -> int:
@@ -74,22 +37,24 @@ def main(args: argparse.Namespace) -> int:
         args: as ``add_arguments`` defines them.
 
     Returns:
-        The exit code; see EPILOG.
+        0 if all is fine; 1 if something is over the limit and not excused, an excuse is stale, or
+        two cards differ.
 
     Raises:
         ValueError: bad arguments or files.
     """
-    _check(args)
+    check_arguments(args)
     if args.compare is not None:
         return _compare(*args.compare)
+    deviations = read_deviations(args.known_deviations) if args.known_deviations else []
     run = next(run for name, run in MODES.items() if getattr(args, name, None) is not None)
     card = run(args)
-    print(report_card(card))
-    deviations = read_deviations(args.known_deviations) if args.known_deviations else []
-    if args.json:
-        write_card(card, args.json)
-    if args.markdown:
-        write_page(conventions_page(card, deviations), args.markdown)
+    if args.config_file is None:
+        print(report_card(card))
+    else:
+        print(report_pipeline(card.findings))
+        deviations += detectron2s_deviations(card.findings)
+    _write(card, deviations, args)
     if args.fail_over is None:
         return 0
     judgement = judge(card.findings, args.fail_over, deviations)
@@ -97,13 +62,14 @@ def main(args: argparse.Namespace) -> int:
     return int(bool(judgement.failures or judgement.stale))
 
 
-def _check(args: argparse.Namespace) -> None:
-    if (args.function is None) != (args.kind is None):
-        raise ValueError("--function, --kind: expected both or neither")
-    if args.fail_over is not None and not args.fail_over >= 0:
-        raise ValueError(f"--fail-over: got {args.fail_over}, expected pixels, at least 0")
-    if args.known_deviations and args.fail_over is None and not args.markdown:
-        raise ValueError("--known-deviations: has no effect without --fail-over PIXELS")
+def _write(card: Card, deviations: Sequence[Deviation], args: argparse.Namespace) -> None:
+    """Write what was asked for."""
+    if args.json:
+        write_card(card, args.json)
+    if args.markdown:
+        write_page(conventions_page(card, deviations), args.markdown)
+    if args.pictures:
+        write_page(pictures_page(card, deviations), args.pictures)
 
 
 def _compare(old: str, new: str) -> int:
@@ -135,5 +101,6 @@ MODES: dict[str, Callable[[argparse.Namespace], Card]] = {
     "function": _function,
     "dataset": lambda args: of_findings(audit_dataset(args.dataset)),
     "onnx": lambda args: of_findings(audit_onnx(args.onnx)),
+    "config_file": lambda args: of_findings(run_pipeline_audit(args)),
     "lint": lambda args: of_findings(lint_source(args.lint)),
 }

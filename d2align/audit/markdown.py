@@ -9,7 +9,7 @@ from typing import Any
 
 from d2align.audit.article import read_article
 from d2align.audit.card import Card, library_of
-from d2align.audit.deviations import Deviation
+from d2align.audit.deviations import Deviation, reason_for
 from d2align.audit.probes import KINDS
 from d2align.audit.record import Finding
 
@@ -80,12 +80,12 @@ def _versions(card: Card) -> str:
 
 def _section(kind: str, findings: Sequence[Finding], deviations: Sequence[Deviation]) -> str:
     rows = ["| function | convention | off (px) | details |", "|---|---|---|---|"]
-    notes: dict[str, list[str]] = {}
+    notes: list[str] = []
     for f in findings:
-        known = next((d for d in deviations if d.excuses(f) and f.status != "aligned"), None)
-        if known is not None:
-            notes.setdefault(known.reason, []).append(f.subject)
-        mark = f" [{list(notes).index(known.reason) + 1}]" if known is not None else ""
+        reason = reason_for(f, deviations)
+        if reason and reason not in notes:
+            notes.append(reason)
+        mark = f" [{notes.index(reason) + 1}]" if reason else ""
         cells = (_escaped(f.subject), f"{f.convention}{mark}", _error(f), _details(f))
         rows.append(f"| {' | '.join(cells)} |")
     text = f"## {kind}\n\n" + "\n".join(rows) + "\n"

@@ -22,8 +22,7 @@ def report(findings: Sequence[Finding]) -> str:
     Returns:
         Lines of at most 100 characters.
     """
-    groups = _groups([f for f in findings if f.status != "aligned"])
-    blocks = [_block(group) for group in groups]
+    blocks = [_block(group) for group in groups([f for f in findings if f.status != "aligned"])]
     fine = [f for f in findings if f.status == "aligned"]
     if len(findings) == 1 and fine:
         return _wrapped(f"{_mark(fine[0])}  {fine[0].subject}: {fine[0].sentence}")
@@ -70,8 +69,15 @@ def report_judgement(judgement: Judgement, fail_over: float) -> str:
     return "\n".join(lines)
 
 
-def _groups(findings: Sequence[Finding]) -> list[list[Finding]]:
-    """Findings of one kind and convention together, each group and all groups worst first."""
+def groups(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Return findings of one kind and convention together, each group and all groups worst first.
+
+    Args:
+        findings: what was measured.
+
+    Returns:
+        The groups.
+    """
     found: dict[tuple[str, str], list[Finding]] = {}
     for f in findings:
         # What is unknown or failed is unlike anything else.

@@ -140,7 +140,7 @@ def combine_bases(
     Taking ``own`` from the bootstrap in the half width, too, would make it narrower, most of all
     with 2 bases; but then bases that agree by chance count as no variance at all, and 92 % are
     covered with 2 bases that differ by several times the image noise. Measured at 95 % nominal:
-    94 to 97 % with 3 and 5 bases, 95 to 99 % with 2 (``benchmarks/bootstrap_coverage.py``).
+    95 to 98 % with 3 and 5 bases, 95 to 99 % with 2 (``benchmarks/bootstrap_coverage.py``).
 
     Args:
         deltas: (B,) delta of each base.

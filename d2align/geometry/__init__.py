@@ -98,6 +98,7 @@ from d2align.geometry.points import (
     unit_to_image_coords,
 )
 from d2align.geometry.rle import paste_masks_detectron1_to_rle, paste_masks_to_rle
+from d2align.geometry.rle_torch import encode_masks_on_device, paste_masks_to_rle_on_device
 from d2align.geometry.roi_align import roi_align, roi_align_grid_sample, roi_align_unaligned
 
 __all__ = [
@@ -131,6 +132,7 @@ __all__ = [
     "crop_bitmasks_unaligned",
     "downsample2x_size_half_stride",
     "draw_polygon_pil",
+    "encode_masks_on_device",
     "flip_boxes",
     "flip_boxes_detectron1",
     "flip_boxes_vertical",
@@ -157,6 +159,7 @@ __all__ = [
     "paste_masks_detectron1",
     "paste_masks_detectron1_to_rle",
     "paste_masks_to_rle",
+    "paste_masks_to_rle_on_device",
     "paste_soft_masks",
     "rasterize_polygons_within_box",
     "rasterize_polygons_within_box_detectron1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from d2align.geometry.boxes import scale_boxes
 
 Window = tuple[slice, slice]
 
+# Less memory is had again and again from a heap, where writing zeros is quicker than a fresh page.
+_FRESH_BYTES = 32 * 2**20
 # Farther out than any image, and safe in integers.
 _FAR = 1e9
 
@@ -106,9 +109,12 @@ def lazy_zeros(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         A tensor of that shape; its storage cannot be resized.
     """
     size = math.prod(shape) * dtype.itemsize
-    # Python asks the system for zeroed memory; torch would write every zero.
-    zeros = torch.frombuffer(bytearray(size), dtype=dtype) if size else torch.zeros(0, dtype=dtype)
-    return zeros.view(shape)
+    if not size:
+        return torch.zeros(shape, dtype=dtype)
+    if size < _FRESH_BYTES or not hasattr(mmap, "MAP_PRIVATE"):
+        return torch.frombuffer(bytearray(size), dtype=dtype).view(shape)
+    fresh = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return torch.frombuffer(fresh, dtype=dtype).view(shape)
 
 
 class PlaceWindows(torch.autograd.Function):

@@ -77,6 +77,32 @@ def paste_runs_detectron1(
     return _encode(masks, pixels, image_size, limit, formulas.DETECTRON1, along_rows)
 
 
+def write_toggles(toggles: Any, stops: Any, total: int) -> Runs:
+    """Return the runs of masks, given the pixels at which they go on or off.
+
+    Args:
+        toggles: int64, those of one mask after another's, rising within a mask.
+        stops: int64, (N,), where each mask's end among them.
+        total: pixels of a mask.
+
+    Returns:
+        The runs, along whatever axis the pixels are counted.
+    """
+    codec = _load("rle_codec")
+    if codec is not None:
+        return Runs(*codec.write_toggles(toggles, stops, total))
+    from pycocotools import mask as coco_mask
+
+    texts = []
+    for own in np.split(toggles, stops[:-1]):
+        runs = np.diff(own, prepend=0, append=total).tolist()
+        texts.append(
+            coco_mask.frPyObjects({"size": [total, 1], "counts": runs}, total, 1)["counts"]
+        )
+    ends = np.cumsum([len(text) for text in texts])
+    return Runs(np.frombuffer(b"".join(texts), np.uint8), ends)
+
+
 def fill_runs(runs: Runs, image_size: tuple[int, int]) -> Tensor:
     """Return the dense masks of runs along the rows.
 

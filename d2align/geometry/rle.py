@@ -53,7 +53,7 @@ def paste_masks_to_rle_unchecked(
     masks, boxes = masks.cpu(), boxes.cpu()
     runs = paste_runs(masks, boxes, size, threshold, along_rows=False)
     if runs is not None:
-        return _as_rles(runs, size)
+        return runs_to_rles(runs, size)
     return [
         encode_mask(paste_masks_unchecked(masks[i : i + 1], boxes[i : i + 1], size, threshold)[0])
         for i in range(len(masks))
@@ -94,7 +94,7 @@ def paste_masks_detectron1_to_rle_unchecked(
     masks, boxes = masks.cpu(), boxes.cpu()
     runs = paste_runs_detectron1(masks, boxes, size, threshold, along_rows=False)
     if runs is not None:
-        return _as_rles(runs, size)
+        return runs_to_rles(runs, size)
     paste = paste_masks_detectron1_unchecked
     return [
         encode_mask(paste(masks[i : i + 1], boxes[i : i + 1], size, threshold)[0])
@@ -102,7 +102,8 @@ def paste_masks_detectron1_to_rle_unchecked(
     ]
 
 
-def _as_rles(runs: Runs, size: tuple[int, int]) -> list[Rle]:
+def runs_to_rles(runs: Runs, size: tuple[int, int]) -> list[Rle]:
+    """Return runs down the columns of images of a size as COCO's dicts."""
     text, ends = runs.text.tobytes(), [0, *runs.ends.tolist()]
     return [
         {"size": list(size), "counts": text[start:end]} for start, end in itertools.pairwise(ends)

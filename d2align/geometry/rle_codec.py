@@ -44,6 +44,24 @@ def write_runs(toggles, count, total, text, used):
 
 
 @entry
+def write_toggles(toggles, stops, total):
+    """Return the texts of masks of ``total`` pixels, one after the other, and where each ends.
+
+    Args:
+        toggles: int64, the pixels at which the masks go on or off, those of one after another's.
+        stops: int64, (N,), where each mask's end among them.
+        total: pixels of a mask.
+    """
+    text, ends = np.empty(4096, np.uint8), np.empty(len(stops), np.int64)
+    used, first = 0, 0
+    for i in range(len(stops)):
+        own = toggles[first : stops[i]]
+        text, used = write_runs(own, len(own), total, text, used)
+        first, ends[i] = stops[i], used
+    return text[:used], ends
+
+
+@entry
 def fill_runs(text, ends, out):
     """Set the pixels of the texts, which end at ``ends``, in the rows of ``out``, (N, pixels)."""
     at = 0

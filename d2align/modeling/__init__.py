@@ -14,6 +14,7 @@ from d2align.modeling.fast_rcnn import (
     EncodeInOriginalPixels,
     PyFasterRCNNOutputLayers,
 )
+from d2align.modeling.fast_rpn import use_fast_rpn
 from d2align.modeling.inclusive.boxes import InclusiveBoxes
 from d2align.modeling.mask_head import (
     AlignedBitMasks,
@@ -21,6 +22,7 @@ from d2align.modeling.mask_head import (
     UnalignedBitMasks,
 )
 from d2align.modeling.panoptic_fpn import PixelExactPanopticFPN
+from d2align.modeling.poolers import use_fast_poolers
 from d2align.modeling.postprocessing import detector_postprocess
 from d2align.modeling.rcnn import PixelExactRCNN
 from d2align.modeling.retinanet import PixelExactRetinaNet
@@ -52,4 +54,6 @@ __all__ = [
     "apply",
     "detector_postprocess",
     "detector_postprocess_to_rle",
+    "use_fast_poolers",
+    "use_fast_rpn",
 ]

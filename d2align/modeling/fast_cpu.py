@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from d2align.geometry.roi_align_choice import is_recorded
+from d2align.modeling.fast_rpn import use_fast_rpn
 from d2align.modeling.poolers import use_fast_poolers
 
 
@@ -23,6 +24,7 @@ class FastOnCpu:
         """Take the fast poolers and the layout; elsewhere than on the CPU nothing is gained."""
         self.fast_cpu = True
         use_fast_poolers(self)  # type: ignore[type-var]
+        use_fast_rpn(self)  # type: ignore[type-var]
         self.backbone.to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
 
     def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> Any:

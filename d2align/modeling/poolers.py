@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, TypeVar
 
 from detectron2.layers import ROIAlign
@@ -17,6 +16,7 @@ from d2align.geometry.roi_align import roi_align_unaligned_unchecked, roi_align_
 from d2align.geometry.roi_align_choice import is_recorded
 from d2align.geometry.roi_align_cpu import roi_align_pyramid_cpu
 from d2align.geometry.roi_align_samples import bins_of_boxes, bins_of_boxes_unaligned
+from d2align.modeling.fast_class import with_class
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -43,7 +43,7 @@ class FastROIAlign(ROIAlign):
         return pool(input, rois, self.output_size, self.spatial_scale, self.sampling_ratio)
 
     def __prepare_scriptable__(self) -> ROIAlign:
-        return _with_class(self, ROIAlign)
+        return with_class(self, ROIAlign)
 
 
 class FastROIPooler(ROIPooler):
@@ -76,7 +76,7 @@ class FastROIPooler(ROIPooler):
         return super().forward(x, box_lists) if pooled is None else pooled
 
     def __prepare_scriptable__(self) -> ROIPooler:
-        return _with_class(self, ROIPooler)
+        return with_class(self, ROIPooler)
 
 
 def use_fast_poolers(model: Model) -> Model:
@@ -98,13 +98,6 @@ def use_fast_poolers(model: Model) -> Model:
         elif type(module) is ROIPooler:
             module.__class__ = FastROIPooler
     return model
-
-
-def _with_class(module: Any, cls: type) -> Any:
-    """A copy that TorchScript can compile: it does not know what is faster."""
-    plain = copy.copy(module)
-    plain.__class__ = cls
-    return plain
 
 
 def _pool_levels_at_once(pooler: ROIPooler, x: Any, box_lists: Any) -> Tensor | None:

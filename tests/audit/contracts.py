@@ -32,6 +32,15 @@ def _paste_mask(mask: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> Any
     return g.paste_masks(torch.from_numpy(mask)[None], torch.from_numpy(box)[None], size)[0]
 
 
+def soft_paste(mask: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> Any:
+    """At pixel centres, between the cells, 0 beyond the box."""
+    axes = []
+    for low, high, n in ((box[1], box[3], size[0]), (box[0], box[2], size[1])):
+        cell = (np.arange(n) + 0.5 - low) / (high - low) * len(mask) - 0.5
+        axes.append(np.maximum(0, 1 - np.abs(cell[:, None] - np.arange(len(mask))[None])))
+    return axes[0] @ mask @ axes[1].T
+
+
 def _sample_points(image: np.ndarray, points: np.ndarray) -> Any:
     grid = torch.from_numpy(points / np.array(image.shape[::-1]) * 2 - 1)[None, None]
     planes = torch.from_numpy(image)[None, None]

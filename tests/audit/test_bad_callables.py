@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import signal
+import time
 from typing import Any
 
 import contracts as c
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
 from d2align.audit import KINDS, audit_function
 
@@ -57,6 +62,72 @@ def test_bad_callables_get_a_record(kind: str, fault: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_no_function_gets_a_record(kind: str) -> None:
     assert audit_function(object(), kind, subject="it").status == "failed"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_hangs_is_stopped(kind: str) -> None:
+    def hang(*args: Any) -> Any:
+        while True:
+            try:
+                time.sleep(0.001)
+            except Exception:
+                continue
+
+    hanging = c.each(c.SOUND[kind], lambda fn: hang)
+    finding = audit_function(hanging, kind, subject="it", time_limit_s=0.05)
+    assert finding.status == "failed"
+    assert "takes longer than 0.05 s" in finding.sentence
+
+
+def test_no_time_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="time_limit_s"):
+        audit_function(len, "resize", time_limit_s=0)
+
+
+def test_an_alarm_of_somebody_elses_is_left_as_it_was() -> None:
+    rung: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
+    try:
+        audit_function(c.SOUND["box_area"], "box_area")
+        signal.raise_signal(signal.SIGALRM)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert rung == [1]
+
+
+answers = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.complex_numbers(),
+        st.text(max_size=3),
+        st.binary(max_size=3),
+        st.sampled_from((torch.zeros(2, 2), torch.ones(3, requires_grad=True), object(), range(3))),
+        npst.arrays(
+            st.sampled_from((np.float32, np.int8, bool, complex, "U2", "M8[s]", object)),
+            npst.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3),
+        ),
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=1), inner),
+    max_leaves=4,
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=12)
+@given(answer=answers, sound_calls=st.integers(0, 30))
+def test_any_answer_at_any_call_gets_a_record(kind: str, answer: Any, sound_calls: int) -> None:
+    calls = itertools.count()
+
+    def spoil(fn: Any) -> Any:
+        return lambda *args: fn(*args) if next(calls) < sound_calls else answer
+
+    finding = audit_function(c.each(c.SOUND[kind], spoil), kind, subject="it")
+    assert type(finding).from_json(json.loads(json.dumps(finding.to_json()))) == finding
+    if finding.status == "aligned":
+        assert next(calls) <= sound_calls or kind in ("nms", "find_contours")
 
 
 @pytest.mark.parametrize("kind", KINDS)

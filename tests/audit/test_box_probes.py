@@ -58,6 +58,17 @@ def test_a_pair_that_is_not_inverse_is_measured(shift: float) -> None:
     assert finding.error_px == pytest.approx(shift, abs=1e-4)
 
 
+def test_a_pair_that_is_inverse_with_widths_of_its_own() -> None:
+    grow = np.array([0, 0, 0.5, 0.5])
+    pair = (
+        lambda src, dst: g.get_deltas(src + grow, dst + grow),
+        lambda deltas, src: g.apply_deltas(deltas, src + grow) - grow,
+    )
+    finding = audit_function(pair, "box_pair")
+    assert (finding.convention, finding.error_px) == ("unknown", 0.5)
+    assert finding.sentence.startswith("Decoding inverts encoding, but widths are x2 - x1 +0.50")
+
+
 def area(offset: float) -> Callable[..., Any]:
     return lambda boxes: (boxes[:, 2:] - boxes[:, :2] + offset).prod(axis=1)
 

@@ -15,6 +15,7 @@ from d2align import geometry as g
 from d2align.audit import audit_function
 
 SOUND = contracts.SOUND
+soft_paste = contracts.soft_paste
 shifts = st.floats(-1.2, 1.2).filter(lambda s: min(abs(s), abs(s - 0.5)) > 0.03)
 
 
@@ -69,15 +70,6 @@ def test_paste_of_detectron1() -> None:
     assert (finding.convention, finding.status) == ("detectron1", "deviates")
     assert finding.parameters["answer"] == "thresholded"
     assert finding.parameters["area_error"] > 0.02
-
-
-def soft_paste(mask: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> Any:
-    """At pixel centres, between the cells, 0 beyond the box."""
-    axes = []
-    for low, high, n in ((box[1], box[3], size[0]), (box[0], box[2], size[1])):
-        cell = (np.arange(n) + 0.5 - low) / (high - low) * len(mask) - 0.5
-        axes.append(np.maximum(0, 1 - np.abs(cell[:, None] - np.arange(len(mask))[None])))
-    return axes[0] @ mask @ axes[1].T
 
 
 def test_soft_paste_is_aligned() -> None:

@@ -44,7 +44,6 @@ def main(arm_path: str, attempt_path: str, run: Callable[[Namespace], None] | No
 
 def _arguments(arm: ArmFolder, measured: Path) -> Namespace:
     """What Detectron2's own command line would give."""
-
     from d2align.engine import find_config
 
     description = arm.description()

@@ -20,7 +20,7 @@ from d2align.audit.probes.transform import TransformSet, probe_transform
 from d2align.audit.probes.warp import probe_rotate, probe_warp_affine
 from d2align.audit.record import Finding
 
-__all__ = ["KINDS", "TransformSet"]
+__all__ = ["CONTRACTS", "KINDS", "TransformSet"]
 
 # In the order in which tables show them.
 KINDS: dict[str, Callable[[Any, str], Finding]] = {
@@ -45,4 +45,29 @@ KINDS: dict[str, Callable[[Any, str], Finding]] = {
     "mask_to_box": probe_mask_to_box,
     "find_contours": probe_find_contours,
     "rasterize_polygon": probe_rasterize_polygon,
+}
+
+# How a function of each kind is called. Images are (H, W) float64 of 0..255, boxes XYXY.
+CONTRACTS: dict[str, str] = {
+    "resize": "fn(image, (h, w)) -> image",
+    "resize_by_scale": "fn(image, scale) -> image",
+    "roi_align": "fn(image, box, (h, w)) -> image",
+    "paste_mask": "fn(mask, box, (h, w)) -> mask of that size; the mask given is (28, 28), 0..1",
+    "sample_points": "fn(image, (N, 2) points) -> (N,) values",
+    "warp_affine": "fn(image, (2, 3) matrix, (h, w)) -> image",
+    "rotate": "fn(image, degrees) -> image of the same size",
+    "transform": "a dict or TransformSet of functions of image, mask, boxes, polygons, keypoints",
+    "flip_image": "fn(image) -> image",
+    "flip_boxes": "fn((N, 4) boxes, (h, w)) -> boxes",
+    "flip_coords": "fn((N, 2) coords, (h, w)) -> coords",
+    "crop": "fn(image, box) -> image",
+    "pad": "fn(image, (left, top, right, bottom)) -> image",
+    "box_pair": "(encode, decode), or an object with get_deltas and apply_deltas",
+    "anchors": "fn((h, w), stride, sizes, aspect_ratios) -> (N, 4) boxes",
+    "box_area": "fn((N, 4) boxes) -> (N,)",
+    "box_iou": "fn((N, 4) boxes, (M, 4) boxes) -> (N, M)",
+    "nms": "fn((N, 4) boxes, (N,) scores, threshold) -> indices of those that stay",
+    "mask_to_box": "fn(mask) -> (4,) box",
+    "find_contours": "fn(mask) -> a list of (P, 2) contours",
+    "rasterize_polygon": "fn((P, 2) polygon, (h, w)) -> mask",
 }

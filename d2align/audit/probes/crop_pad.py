@@ -86,16 +86,12 @@ def probe_pad(fn: Any, subject: str) -> Finding:
     wide, tall = w + left + right, h + top + bottom
     # From right to left, so that a repeated edge is not black.
     x, y = (250 - guarded(250 - im, _PAD, shape=(tall, wide)) for im in _index_images())
-    inside = (slice(top, top + h), slice(left, left + w))
-    away = max(
-        float(np.abs(x[inside] - 5 * np.arange(w)).max()),
-        float(np.abs(y[inside] - 5 * np.arange(h)[:, None]).max()),
-    )
+    away = _moved_by(x / 5, y / 5)
     return conclude(
         "pad",
         subject,
-        {"exact": away / 5},
-        away / 5,
+        {"exact": away},
+        away,
         _PAD_WORDS,
         parameters={"border": _border(x[top + h // 2, :left])},
         evidence={"row": (x[top + h // 2] / 5).tolist()},
@@ -106,6 +102,23 @@ def _index_images() -> tuple[np.ndarray, np.ndarray]:
     h, w = _SIZE
     y, x = np.mgrid[0:h, 0:w]
     return x * 5.0, y * 5.0
+
+
+def _moved_by(x: np.ndarray, y: np.ndarray) -> float:
+    """How far a padded image lies from (left, top), pixels, given the indices that it shows."""
+    left, top, _, _ = _PAD
+    h, w = _SIZE
+    inside = (slice(top, top + h), slice(left, left + w))
+    away = [x[inside] - np.arange(w), y[inside] - np.arange(h)[:, None]]
+    move = [round(float(np.median(a))) for a in away]
+    # Where the moved image is seen too, it must be whole.
+    rows, columns = (
+        slice(max(0, -m), side - max(0, m)) for m, side in zip(move[::-1], (h, w), strict=True)
+    )
+    seen = [np.abs(a[rows, columns] - m) for a, m in zip(away, move, strict=True)]
+    if seen[0].size and max(a.max() for a in seen) < 0.01:
+        return float(max(map(abs, move)))
+    return float(max(np.abs(a).max() for a in away))
 
 
 def _span(fn: Guarded, box: np.ndarray) -> tuple[float, float, float, float]:

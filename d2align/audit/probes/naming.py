@@ -63,7 +63,7 @@ def conclude(
         subject=subject,
         convention=name,
         status="unknown" if name == "unknown" else status_of(error_px),
-        sentence=sentence[0].upper() + sentence[1:],
+        sentence=f"{sentence[0].upper()}{sentence[1:]}.",
         error_px=error_px,
         residual_px=residual,
         parameters=parameters,

@@ -28,7 +28,8 @@ _BOXES = (
 )
 # Slope of the ramps for hard masks, a cell: gentle, so that they do not saturate near the step.
 _SLOPE = 0.1
-_STEPS = np.linspace(3.0, CELLS - 4.0, 16)
+# A threshold of 0.2 or 0.8 crosses such a ramp three cells from its step.
+_STEPS = np.linspace(-0.5, CELLS - 0.5, 21)
 # What can be told apart if the answer is soft, or rounded to uint8 or thresholded.
 _SOFT_PX, _GREY_PX, _HARD_PX = 0.01, 0.05, 0.03
 _SCATTER_PX = 0.25

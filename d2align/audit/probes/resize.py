@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from d2align.audit.guard import Guarded, ProbeFailure
+from d2align.audit.probes.resize_border import border_rule
 from d2align.audit.probes.resize_grid import (
     NAMED_PX,
     ROUNDED_PX,
@@ -30,7 +31,6 @@ from d2align.audit.probes.resize_grid import (
 from d2align.audit.probes.resize_kernel import (
     ENLARGE,
     SHRINK,
-    border_rule,
     is_antialiased,
     kernel_name,
     respond,

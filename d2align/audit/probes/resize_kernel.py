@@ -1,4 +1,4 @@
-"""What a resize weighs its input with: its kernel, its rule at the border, its antialiasing."""
+"""What a resize weighs its input with: its kernel, and whether that grows to antialias."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from d2align.audit.probes.resize_sampling import (
 
 # Dark blocks at both ends, so that a resize which moves rows still shows all.
 _SPARE = 2
-# To sizes that are prime, so that every output pixel sees the kernel at another place.
-ENLARGE, SHRINK = (52, 137 / 52), (52, 23 / 52)
-# Weights nearer than this are the same; rules nearer than that cannot be told apart.
-_SAME_WEIGHT = 0.04
-_SAME_RULE = 0.002
+# Every output pixel sees the kernel at another place: on grid 1 (51 / 140 and 51 / 22) as on the
+# others, the sizes have no factor in common.
+ENLARGE, SHRINK = (52, 141 / 52), (52, 23 / 52)
 _SAME_KERNEL = 0.01
+
+
+Kernel = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,32 @@ class Response:
     weights: np.ndarray
     line: Line
 
-    def kernel(self) -> Callable[[np.ndarray], np.ndarray]:
-        """Return the weight as a function of (input index - sampled position)."""
+    def kernel(self) -> Kernel:
+        """Return the weight as a function of (input index - sampled position), as measured."""
+        away, weights = self.inside()
+        distance, weight = away.ravel(), weights.ravel()
+        order = np.argsort(distance)
+        return lambda d: _within_cells(np.asarray(d), distance[order], weight[order])
+
+    def inside(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return (k, n) distances of input pixels from samples far from the ends, and weights."""
         m, n = self.weights.shape
         at = self.line.at(np.arange(m))
         inner = inner_positions(at, n, m, 4.0)
-        away = np.arange(n)[None, :] - at[:, None]
-        distance, weight = away[inner].ravel(), self.weights[inner].ravel()
-        order = np.argsort(distance)
-        return lambda d: _within_cells(np.asarray(d), distance[order], weight[order])
+        return (np.arange(n)[None, :] - at[:, None])[inner], self.weights[inner]
+
+    def endless(self, k: np.ndarray) -> np.ndarray:
+        """Return the (m, K) weights of an endless signal at the pixels k.
+
+        They are exact if the kernel is one that is known, and as measured if not.
+        """
+        m, n = self.weights.shape
+        away = k[None, :] - self.line.at(np.arange(m))[:, None]
+        for stretch in {1.0, max(1.0, n / m)}:
+            name = nearest_kernel(self, stretch)
+            if name is not None:
+                return _normalised(_KERNELS[name](away / stretch))
+        return self.kernel()(away)
 
 
 def _within_cells(at: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -81,37 +99,6 @@ def respond(call: ResizeBySize | ResizeByScale, n: int, scale: float) -> Respons
     return Response(weights, measure(call, n, scale, "x").line)
 
 
-def border_rule(response: Response) -> str:
-    """Name what a resize takes for pixels beyond the image.
-
-    Args:
-        response: its weights.
-
-    Returns:
-        "clamp" (the edge repeated), "symmetric", "reflect", "renormalised" (the kernel is cut and
-        made to sum to 1 again), "zero", "wrap", "extrapolate", "unknown", "unclear" (several
-        fit), or "not reached".
-    """
-    m, n = response.weights.shape
-    k = np.arange(-n, 2 * n)
-    free = response.kernel()(k[None, :] - response.line.at(np.arange(m))[:, None])
-    inside = (k >= 0) & (k < n)
-    reached = np.abs(free[:, ~inside]).sum(axis=1) > 0.02
-    if not reached.any():
-        return "not reached"
-    wanted = {rule: fold(free, k, n) for rule, fold in _FOLDS.items()}
-    errors = {
-        rule: float(np.abs(weights - response.weights)[reached].max())
-        for rule, weights in wanted.items()
-    }
-    least = min(errors.values())
-    if least > _SAME_WEIGHT:
-        return "unknown"
-    fit = [rule for rule in _FOLDS if errors[rule] <= 2 * least + _SAME_RULE]
-    alike = all(np.abs(wanted[rule] - wanted[fit[0]]).max() < 2 * _SAME_RULE for rule in fit)
-    return fit[0] if alike else "unclear"
-
-
 def is_antialiased(enlarging: Response, shrinking: Response) -> bool:
     """Tell whether the kernel grows when the image shrinks, as it must to avoid aliasing."""
     m, n = shrinking.weights.shape
@@ -121,17 +108,31 @@ def is_antialiased(enlarging: Response, shrinking: Response) -> bool:
 
 def kernel_name(enlarging: Response) -> str:
     """Name the interpolation kernel: "linear", "cubic -0.5", ..., or "other"."""
-    m, n = enlarging.weights.shape
-    at = enlarging.line.at(np.arange(m))
-    inner = inner_positions(at, n, m, 4.0)
-    away = (np.arange(n)[None, :] - at[:, None])[inner]
-    errors = {}
-    for name, kernel in _KERNELS.items():
-        wanted = kernel(away)
-        wanted = wanted / wanted.sum(axis=1, keepdims=True)
-        errors[name] = np.abs(wanted - enlarging.weights[inner]).max()
+    return nearest_kernel(enlarging, 1.0) or "other"
+
+
+def nearest_kernel(response: Response, stretch: float) -> str | None:
+    """Return the known kernel that a resize weighs with, or None.
+
+    Args:
+        response: its weights.
+        stretch: how many pixels wide a pixel's width of the kernel is.
+
+    Returns:
+        Its name.
+    """
+    away, weights = response.inside()
+    errors = {
+        name: float(np.abs(_normalised(kernel(away / stretch)) - weights).max())
+        for name, kernel in _KERNELS.items()
+    }
     name = min(errors, key=lambda key: errors[key])
-    return name if errors[name] < _SAME_KERNEL else "other"
+    return name if errors[name] < _SAME_KERNEL else None
+
+
+def _normalised(weights: np.ndarray) -> np.ndarray:
+    total = weights.sum(axis=1, keepdims=True)
+    return weights / np.where(np.abs(total) > 1e-3, total, 1.0)
 
 
 def _width(response: Response) -> float:
@@ -141,54 +142,7 @@ def _width(response: Response) -> float:
     return float((weight > 0.2 * weight.max()).sum())
 
 
-Fold = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
-
-
-def _read_elsewhere(index: Callable[[np.ndarray, int], np.ndarray]) -> Fold:
-    """A border rule that reads another pixel of the image instead.
-
-    Folds take the (m, K) weights of an endless signal at the pixels k, and give the (m, n) weights
-    of the image.
-    """
-    return lambda free, k, n: free @ np.eye(n)[index(k, n)]
-
-
-def _zero(free: np.ndarray, k: np.ndarray, n: int) -> np.ndarray:
-    return free[:, (k >= 0) & (k < n)]
-
-
-def _renormalised(free: np.ndarray, k: np.ndarray, n: int) -> np.ndarray:
-    weights = _zero(free, k, n)
-    total = weights.sum(axis=1, keepdims=True)
-    return weights / np.where(np.abs(total) > 1e-3, total, 1.0)
-
-
-def _extrapolate(free: np.ndarray, k: np.ndarray, n: int) -> np.ndarray:
-    """Pixels beyond the image lie on the line through the last two."""
-    fold = np.eye(n)[np.clip(k, 0, n - 1)]
-    beyond = np.maximum(-k, k - (n - 1)).clip(min=0)
-    near = np.where(k < 0, 0, n - 1)
-    next_to_it = np.where(k < 0, 1, n - 2)
-    rows = np.arange(len(k))
-    np.add.at(fold, (rows, near), beyond)
-    np.add.at(fold, (rows, next_to_it), -beyond)
-    return free @ fold
-
-
-# In the order of preference: a linear kernel that overhangs by half a pixel cannot tell the
-# first two apart.
-_FOLDS: dict[str, Fold] = {
-    "clamp": _read_elsewhere(lambda k, n: np.clip(k, 0, n - 1)),
-    "symmetric": _read_elsewhere(lambda k, n: np.minimum(k % (2 * n), 2 * n - 1 - k % (2 * n))),
-    "reflect": _read_elsewhere(lambda k, n: np.abs((k + n - 1) % (2 * n - 2) - n + 1)),
-    "renormalised": _renormalised,
-    "zero": _zero,
-    "wrap": _read_elsewhere(lambda k, n: k % n),
-    "extrapolate": _extrapolate,
-}
-
-
-def _cubic(a: float) -> Callable[[np.ndarray], np.ndarray]:
+def _cubic(a: float) -> Kernel:
     def kernel(d: np.ndarray) -> np.ndarray:
         d = np.abs(d)
         near = (a + 2) * d**3 - (a + 3) * d**2 + 1
@@ -198,11 +152,11 @@ def _cubic(a: float) -> Callable[[np.ndarray], np.ndarray]:
     return kernel
 
 
-def _lanczos(a: int) -> Callable[[np.ndarray], np.ndarray]:
+def _lanczos(a: int) -> Kernel:
     return lambda d: np.where(np.abs(d) < a, np.sinc(d) * np.sinc(d / a), 0.0)
 
 
-_KERNELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+_KERNELS: dict[str, Kernel] = {
     "linear": lambda d: np.maximum(0.0, 1.0 - np.abs(d)),
     "cubic -0.5": _cubic(-0.5),
     "cubic -0.75": _cubic(-0.75),

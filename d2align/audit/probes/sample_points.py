@@ -29,9 +29,9 @@ _WORDS = {
         "stretches the image so that its corner pixels' centres lie on its corners "
         "(align_corners=True): up to {error:.2f} px off. Fix: align_corners=False"
     ),
-    "floor_minus_half": (
-        "reads the pixel left of and above the one that contains the point by half a pixel on "
-        "average. Fix: index = floor(coordinate)"
+    "half_pixel_twice": (
+        "reads {error:.2f} px left of and above the point: half a pixel is subtracted twice. Fix: "
+        "index = floor(coordinate), or subtract it once (d2align.geometry.corners_to_centers)"
     ),
     "unknown": (
         "follows no known rule: {residual:.2f} px from the nearest ({nearest}), up to {error:.2f} "
@@ -43,7 +43,7 @@ _RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "corner": lambda p: p - 0.5,
     "centre": lambda p: p,
     "align_corners": lambda p: p * (_SIDE - 1) / _SIDE,
-    "floor_minus_half": lambda p: p - 1.0,
+    "half_pixel_twice": lambda p: p - 1.0,
 }
 
 

@@ -185,8 +185,8 @@ def _sentence(drifts: list[Drift], truth: str) -> str:
     notes = [_of_field(d, truth) for d in worst_first if d.reading != "coordinates"]
     agree = [d.field for d in worst_first if d.reading == "coordinates"]
     if agree:
-        notes.append(f"where the {truth} goes, {' and '.join(agree)} go too")
-    return ". ".join(note[0].upper() + note[1:] for note in notes)
+        notes.append(f"in agreement with the {truth}: {', '.join(agree)}")
+    return " ".join(f"{note[0].upper()}{note[1:]}." for note in notes)
 
 
 def _of_field(d: Drift, truth: str) -> str:
@@ -208,5 +208,5 @@ def _of_field(d: Drift, truth: str) -> str:
 def _bent(truth: str, scatter: float) -> str:
     return (
         f"The {truth} does not move by an affine map ({scatter:.2f} px off the nearest): what "
-        "goes with it cannot be compared"
+        "goes with it cannot be compared."
     )
