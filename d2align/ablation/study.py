@@ -22,6 +22,7 @@ class Arm:
         factor: what it turns; "null" turns nothing and only draws other batches.
         value: what the factor is turned to.
         note: what a reader of the table should know.
+        draw: of a null arm, which other batches.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Arm:
     factor: str
     value: str
     note: str = ""
+    draw: int = 1
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,11 @@ FULL_ARMS = (
     Arm("anchors_detectron1", "crossover", "anchors", "detectron1", "crossover"),
     Arm("roi_align_unaligned", "crossover", "roi_align", "unaligned", "crossover"),
     Arm("null_crossover", "crossover", "null", "other batches", "crossover"),
+    *(
+        Arm(f"null_finetune_{draw}", "finetune", "null", "other batches",
+            f"equal fine-tunes, draw {draw}", draw)
+        for draw in (2, 3, 4)
+    ),
 )
 
 

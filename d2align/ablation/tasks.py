@@ -206,7 +206,7 @@ def _train(
     # a null arm, which does not.
     seed = task.base + _SEEDS[task.kind] + _ORDER_SEED * task.order
     if task.arm is not None and task.arm.factor == "null":
-        seed += _NULL_SEED
+        seed += _NULL_SEED * task.arm.draw
     weights = folder / task.needs[0] if task.needs else None
     train_arm(cfg, seed, weights, out, report)
 

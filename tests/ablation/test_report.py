@@ -146,7 +146,7 @@ def test_the_whole_report_is_written_and_needs_nothing_beside_it(outcome, tmp_pa
     for part in ("By how many pixels", "By the size of objects", "Where they differ most",
                  "What each arm changes", "How to reproduce it"):  # fmt: skip
         assert part in reader.text
-    assert "of 2 comparisons of equal random jitters, 1 intervals leave out 0" in reader.text
+    assert "2 comparisons of equal random jitters; intervals that leave out 0: 1," in reader.text
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["rows"][0]["delta"] == outcome.rows[0][0].delta.delta
     assert not list(tmp_path.glob("*.tmp"))

@@ -66,6 +66,12 @@ def notes(outcome: Outcome) -> list[str]:
     found = [_reference(outcome)] if outcome.rows else []
     if outcome.nulls:
         found.append(_nulls(outcome))
+    trained = [row.delta for rows in outcome.rows for row in rows if row.arm.factor == "null"]
+    if trained:
+        found.append(
+            f"Trained nulls: {len(trained)} differences between trainings in which nothing was "
+            f"turned; intervals that leave out 0: {misses(trained)}."
+        )
     return found
 
 
@@ -118,7 +124,7 @@ def _nulls(outcome: Outcome) -> str:
     confidence = outcome.nulls[0].confidence
     expected = (1 - confidence) * len(outcome.nulls)
     return (
-        f"Nulls: of {len(outcome.nulls)} comparisons of equal random jitters, "
-        f"{misses(list(outcome.nulls))} intervals leave out 0; {expected:.0f} are expected at "
+        f"Nulls: {len(outcome.nulls)} comparisons of equal random jitters; intervals that leave "
+        f"out 0: {misses(list(outcome.nulls))}, where {expected:.0f} are expected at "
         f"{confidence:.0%}."
     )
