@@ -26,6 +26,7 @@ _REGISTRIES = {
 }
 BOXES = ("float", "inclusive")  # beside the factors: a switch of the presets
 MASK_FORMATS = ("bitmask", "rle")
+MASK_RESIZES = ("nearest", "unbiased")
 _POOLERS = ("ROI_BOX_HEAD", "ROI_MASK_HEAD", "ROI_KEYPOINT_HEAD")
 
 
@@ -86,14 +87,7 @@ FACTORS: dict[str, Factor] = {
     "paste_mask": _own_key("PASTE_MASK", ("aligned", "detectron1")),
 }
 
-_DETECTRON1 = {
-    "box_transform": "detectron1",
-    "flip": "detectron1",
-    "anchors": "detectron1",
-    "roi_align": "unaligned",
-    "mask_target": "detectron1",
-    "paste_mask": "detectron1",
-}
+_DETECTRON1 = {**dict.fromkeys(FACTORS, "detectron1"), "roi_align": "unaligned"}
 PRESETS: dict[str, dict[str, str]] = {
     "aligned": {name: factor.values[0] for name, factor in FACTORS.items()},
     "detectron1": _DETECTRON1,
@@ -115,6 +109,7 @@ def add_d2align_config(cfg: Any) -> None:
             D2ALIGN.MASK_TARGET: aligned | unaligned (needs INPUT.MASK_FORMAT bitmask) | detectron1
                 (needs INPUT.MASK_FORMAT polygon).
             D2ALIGN.PASTE_MASK: aligned | detectron1, in original pixels.
+            D2ALIGN.MASK_RESIZE: nearest | unbiased, of bitmasks and labels in the mapper; a fix.
             D2ALIGN.BOXES: float | inclusive, as inside Detectron (docs/detectron1.md); no factor.
             D2ALIGN.TEST.MASK_FORMAT: bitmask | rle. How an R-CNN gives masks: dense as pred_masks,
                 or encoded as pred_masks_rle, the faster form for d2align's COCOEvaluator.
@@ -128,6 +123,7 @@ def add_d2align_config(cfg: Any) -> None:
     cfg.D2ALIGN = node()
     cfg.D2ALIGN.PRESET = ""
     cfg.D2ALIGN.BOXES = BOXES[0]
+    cfg.D2ALIGN.MASK_RESIZE = MASK_RESIZES[0]
     cfg.D2ALIGN.FAST_CPU = True
     cfg.D2ALIGN.TEST = node()
     cfg.D2ALIGN.TEST.MASK_FORMAT = MASK_FORMATS[0]
@@ -214,6 +210,7 @@ def check_d2align_config(cfg: Any) -> None:
     _check_scale(cfg)
     _check_boxes(cfg)
     _check_mask_format(cfg)
+    _check_choice("D2ALIGN.MASK_RESIZE", cfg.D2ALIGN.MASK_RESIZE, MASK_RESIZES)
 
 
 def choices(factor: str) -> tuple[str, ...]:

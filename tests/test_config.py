@@ -21,6 +21,7 @@ from d2align.config import (
     set_preset,
 )
 from d2align.engine import load_config
+from d2align.fixes import FIXES, get_fixes, set_fix
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FOLDERS = [CONFIGS, CONFIGS / "shapes"]
@@ -36,7 +37,11 @@ SINGLE = {
     "mask_target": {"mask_target": "unaligned"},
     "paste_mask": {"paste_mask": "detectron1"},
     "keypoint_flip_index": {"flip": "index"},
+    "anchor_offset": {"anchor_offset": "centred"},
+    "mask_resize": {"mask_resize": "unbiased"},
 }
+SWITCHES = {**FACTORS, **FIXES}
+DETECTRON2S = {name: fix.values[0] for name, fix in FIXES.items()}
 # The factors with keys of our own.
 OWN_FACTORS = ("box_transform", "flip", "mask_target", "paste_mask")
 PRESET_FILES = {"detectron1", "py_faster_rcnn"}
@@ -83,17 +88,16 @@ def test_every_config_file_is_known_here() -> None:
         others = {p.name for p in folder.glob("*.yaml") if not p.name.startswith("ablation_")}
         assert all(name.startswith("Base-") for name in others)
     # The second value of each factor is what its own file turns it to.
-    assert all(SINGLE[name] == {name: factor.values[1]} for name, factor in FACTORS.items())
+    assert all(SINGLE[name] == {name: factor.values[1]} for name, factor in SWITCHES.items())
 
 
 @pytest.mark.parametrize("path", FILES, ids=ids)
 def test_config_loads_and_tells_its_factors(path: Path) -> None:
     cfg = load(path)
     name = stem(path)
-    expected = (
-        PRESETS[name] if name in PRESET_FILES else {**PRESETS["aligned"], **SINGLE.get(name, {})}
-    )
-    assert get_factors(cfg) == expected
+    expected = PRESETS[name] if name in PRESET_FILES else PRESETS["aligned"]
+    expected = {**expected, **DETECTRON2S, **SINGLE.get(name, {})}
+    assert {**get_factors(cfg), **get_fixes(cfg)} == expected
     assert cfg.VERSION == 2
     assert cfg.OUTPUT_DIR.endswith(path.stem)
     if path.parent == CONFIGS / "shapes":
@@ -110,7 +114,7 @@ def test_overlay_differs_from_the_reference_only_in_its_declared_keys(path: Path
         allowed = {key for factor in FACTORS.values() for key in factor.keys}
         assert found == allowed | PRESET_KEYS
     else:
-        assert found == {key for factor in SINGLE.get(name, {}) for key in FACTORS[factor].keys}
+        assert found == {key for factor in SINGLE.get(name, {}) for key in SWITCHES[factor].keys}
 
 
 @pytest.mark.parametrize("path", FILES, ids=ids)
@@ -123,7 +127,7 @@ def test_overlay_sets_only_its_declared_keys_in_its_own_text(path: Path) -> None
     if name in PRESET_FILES:
         assert keys == {"D2ALIGN.PRESET"} and own["D2ALIGN"]["PRESET"] == name
     else:
-        assert keys == {key for factor in SINGLE.get(name, {}) for key in FACTORS[factor].keys}
+        assert keys == {key for factor in SINGLE.get(name, {}) for key in SWITCHES[factor].keys}
     base = "Base-keypoint" if name.startswith("keypoint") else "Base-COCO"
     shapes_base = "Base-shapes-keypoint" if name.startswith("keypoint") else "Base-shapes"
     expected = shapes_base if path.parent.name == "shapes" else base
@@ -185,6 +189,25 @@ def test_set_factor_and_get_factors_agree_and_touch_only_declared_keys(factor: s
         assert get_factors(cfg) == {**PRESETS["aligned"], factor: value}
         assert differing(cfg, aligned(*opts)) <= set(FACTORS[factor].keys)
         check_d2align_config(cfg)
+
+
+def test_set_fix_and_get_fixes_agree_and_touch_only_declared_keys() -> None:
+    assert (
+        get_fixes(aligned()) == DETECTRON2S == {"anchor_offset": "corner", "mask_resize": "nearest"}
+    )
+    for name, fix in FIXES.items():
+        cfg = aligned()
+        set_fix(cfg, name, fix.values[1])
+        assert get_fixes(cfg) == {**DETECTRON2S, name: fix.values[1]}
+        assert get_factors(cfg) == PRESETS["aligned"]
+        assert differing(cfg, aligned()) == set(fix.keys)
+    assert get_fixes(aligned("MODEL.ANCHOR_GENERATOR.OFFSET", "0.25"))["anchor_offset"] == "0.25"
+    with pytest.raises(ValueError, match=r"fix: got 'flip'.*anchor_offset.*mask_resize"):
+        set_fix(aligned(), "flip", "index")
+    with pytest.raises(ValueError, match=r"mask_resize: got 'area'.*nearest.*unbiased"):
+        set_fix(aligned(), "mask_resize", "area")
+    with pytest.raises(ValueError, match=r"D2ALIGN.MASK_RESIZE: got 'area'.*nearest.*unbiased"):
+        aligned("D2ALIGN.MASK_RESIZE", "area")
 
 
 @pytest.mark.parametrize("key", ["PRESET", "BOXES", *(k.upper() for k in OWN_FACTORS)])

@@ -11,6 +11,11 @@ except ModuleNotFoundError:
 
 from d2align.data.augmentation import PixelExactRandomFlip, build_augmentation
 from d2align.data.dataset_mapper import PixelExactDatasetMapper
+from d2align.data.mask_resize import (
+    UnbiasedExtentTransform,
+    UnbiasedMasks,
+    UnbiasedResizeTransform,
+)
 from d2align.data.resize import Detectron1ResizeShortestEdge, Detectron1ResizeTransform
 from d2align.data.shapes.register import register_shapes
 from d2align.data.transforms import (
@@ -36,6 +41,9 @@ __all__ = [
     "IndexVFlipTransform",
     "PixelExactDatasetMapper",
     "PixelExactRandomFlip",
+    "UnbiasedExtentTransform",
+    "UnbiasedMasks",
+    "UnbiasedResizeTransform",
     "build_augmentation",
     "register_shapes",
 ]

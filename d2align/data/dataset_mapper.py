@@ -11,6 +11,7 @@ from detectron2.data import transforms as T
 from d2align.config import BOXES
 from d2align.data.augmentation import build_augmentation
 from d2align.data.detectron1 import map_detectron1
+from d2align.data.mask_resize import UnbiasedMasks
 
 
 class PixelExactDatasetMapper(DatasetMapper):
@@ -49,7 +50,10 @@ class PixelExactDatasetMapper(DatasetMapper):
         """Return the arguments of __init__ that a config stands for."""
         arguments = super().from_config(cfg, is_train)
         crops = [a for a in arguments["augmentations"] if isinstance(a, T.RandomCrop)]
-        arguments["augmentations"] = crops + build_augmentation(cfg, is_train)
+        augmentations = build_augmentation(cfg, is_train)
+        if cfg.D2ALIGN.MASK_RESIZE == "unbiased":
+            augmentations = [UnbiasedMasks(a) for a in augmentations]
+        arguments["augmentations"] = crops + augmentations
         return {**arguments, "boxes": cfg.D2ALIGN.BOXES}
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,8 @@ def centre_of(image: np.ndarray) -> np.ndarray | None:
     An image whose border carries more than a little of its light is cut off: its centre is not
     that of the disc.
     """
+    if image.size == 0:
+        return None
     light = image - np.median(image)
     light = np.where(np.abs(light) > 1e-3 * max(1e-12, np.abs(light).max()), light, 0)
     total = light.sum()

@@ -111,6 +111,8 @@ def probe_rotate(fn: Any, subject: str) -> Finding:
     for angle in _ANGLES:
         measured, scatter = _measure(lambda image, a=angle: guarded(image, a, shape=_SIZE))
         linear = measured[:, :2]
+        if np.abs(linear - np.eye(2)).max() < 0.01:
+            raise ProbeFailure(f"{guarded.name} does not turn the image when asked for {angle:g}")
         turned = float(np.degrees(np.arctan2(linear[1, 0], linear[0, 0])))
         sign = 1.0 if abs(turned - angle) < abs(turned + angle) else -1.0
         c, s = np.cos(np.radians(sign * angle)), np.sin(np.radians(sign * angle))
