@@ -1,33 +1,33 @@
 #!/usr/bin/env python
-"""How long must a fine-tune be? The flip's price against the length, beside a null arm.
+"""How long must a fine-tune be? The flip's price against the length.
 
     tools/run_ablation.py --full --output output/full      # the bases
     python benchmarks/finetune_length.py --study output/full --output output/finetune_length
 
-From each base of a finished study the aligned reference, Detectron's flip and a null (other
-batches) are fine-tuned for each length. Too short, and the detail has not been learnt; too long,
-and the arms' own noise grows over it. Writes table.md and finetune_length.png; stopped, it goes on.
+From each base of a finished study the aligned reference and Detectron's flip are fine-tuned for
+each length. Too short, and the detail has not been learnt; too long, and time is lost in which
+more bases could be had. Writes table.md and finetune_length.png; stopped, it goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from d2align.ablation.comparison import Comparison, Row
 from d2align.ablation.runner import run_study
-from d2align.ablation.study import QUICK_ARMS, Study
+from d2align.ablation.study import QUICK_ARMS, REFERENCE_FINETUNE, Study
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "shapes" / "ablation_aligned.yaml"
 LENGTHS = (25, 50, 100, 200)
-ARMS = tuple(arm for arm in QUICK_ARMS if arm.kind == "finetune")
-SHARED = ("early.pth", "final.pth", "reference.npz", "reference.json")
+(FLIP,) = (arm for arm in QUICK_ARMS if arm.name == "flip_detectron1")
+BASE_FILES = ("early.pth", "final.pth", "reference.npz", "reference.json")
 
 
 def main() -> int:
@@ -64,17 +64,23 @@ def study_of(args: argparse.Namespace) -> Study:
     bases = len(list(args.study.glob("base*/final.pth")))
     if bases < 2:
         sys.exit(f"--study: got {args.study} with {bases} bases, expected at least 2")
-    return Study(arms=ARMS, num_bases=bases, num_draws=500, num_nulls=0)
+    return Study(arms=(FLIP,), num_bases=bases, num_draws=500, num_nulls=0)
 
 
 def link_bases(source: Path, folder: Path, study: Study) -> None:
-    """Give a folder the bases of another study, without copying them."""
+    """Give a folder the bases of another study, and its fine-tunes of the same length."""
+    lengths = json.loads((source / "study.json").read_text())["finetune_iterations"]
+    names = list(BASE_FILES)
+    if lengths == study.finetune_iterations:
+        arms = (REFERENCE_FINETUNE, FLIP)
+        names += [f"{arm.name}.{end}" for arm in arms for end in ("pth", "npz", "json")]
     for base in range(1, study.num_bases + 1):
         place = folder / f"base{base}"
         place.mkdir(parents=True, exist_ok=True)
-        for name in SHARED:
-            if not (place / name).exists():
-                os.link(source / f"base{base}" / name, place / name)
+        for name in names:
+            made = source / f"base{base}" / name
+            if made.exists() and not (place / name).exists():
+                os.link(made, place / name)
 
 
 def compare(study: Study, folder: Path) -> list[Row]:
@@ -101,27 +107,21 @@ def table(rows: dict[int, list[Row]]) -> str:
 
 
 def draw(rows: dict[int, list[Row]], path: Path) -> None:
-    """Draw the difference in mask AP against the length, for each arm."""
+    """Draw the differences against the length."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
-    for arm, colour in zip(ARMS, ("#c2571a", "#777777"), strict=True):
-        found: list[Any] = [
-            (length, row.delta)
-            for length, of_length in rows.items()
-            for row in of_length
-            if row.arm == arm and row.metric == "mask AP"
-        ]
-        lengths = [length for length, _ in found]
-        axes.plot(lengths, [d.delta for _, d in found], "o-", color=colour, label=arm.name)
-        lows, highs = [d.low for _, d in found], [d.high for _, d in found]
-        axes.fill_between(lengths, lows, highs, color=colour, alpha=0.2, lw=0)
+    for metric, colour in (("mask AP", "#c2571a"), ("box AP", "#1f5fa8")):
+        deltas = [next(r.delta for r in found if r.metric == metric) for found in rows.values()]
+        axes.plot(list(rows), [d.delta for d in deltas], "o-", color=colour, label=metric)
+        lows, highs = [d.low for d in deltas], [d.high for d in deltas]
+        axes.fill_between(list(rows), lows, highs, color=colour, alpha=0.2, lw=0)
     axes.axhline(0, color="#444444", lw=1)
     axes.set_xscale("log", base=2)
     axes.set_xticks(list(rows), [str(length) for length in rows])
     axes.set_xlabel("iterations of the fine-tune")
-    axes.set_ylabel("difference in mask AP, with its 95 % interval")
+    axes.set_ylabel("price of Detectron's flip, with its 95 % interval")
     axes.legend(frameon=False)
     figure.savefig(path, dpi=130)
 

@@ -21,6 +21,7 @@ from d2align.evaluation.matches import MatchTable, match_detections
 METRICS = {"bbox": "box AP", "segm": "mask AP"}
 # What the jitter of a null draw moves each box edge by, in pixels (one standard deviation).
 _NULL_JITTER = 0.5
+_FIRST_LOOK_DRAWS = 100
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class Comparison:
 
         Args:
             arm: one of the study's.
-            bases: those to compare on, at least one, each ready.
+            bases: those to compare on, at least one, each ready. With fewer than all, which is
+                for a first look, at most 100 draws are made.
 
         Returns:
             Two rows.
@@ -132,7 +134,10 @@ class Comparison:
             [[self._table(pair[end], metric) for pair in pairs] for pairs in files]
             for end in (0, 1)
         )
-        return paired_bootstrap(reference, variant, num_draws=self.study.num_draws)
+        draws = self.study.num_draws
+        if len(bases) < self.study.num_bases:
+            draws = min(draws, _FIRST_LOOK_DRAWS)
+        return paired_bootstrap(reference, variant, num_draws=draws)
 
     @functools.cache  # noqa: B019  # one comparison lives as long as its tool
     def _table(self, path: Path, metric: str) -> MatchTable:
