@@ -1,6 +1,7 @@
 # make setup     the environment in .venv: torch, d2align, Detectron2 v0.5
 # make test      lint, types and tests
 # make ablation  the ablation in small; FULL=1 for the whole of it
+# make docs      the documentation, into build/site
 # PYTHON is the interpreter that makes the environment, VENV its folder.
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.d2align-installed
 
-.PHONY: setup ablation test lint clean
+.PHONY: setup ablation test lint docs clean
 
 setup: $(STAMP)
 
@@ -40,6 +41,11 @@ lint: setup
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+# The variable silences the theme's notice of what will succeed it.
+docs: setup
+	@$(PIP) install -q -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

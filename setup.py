@@ -33,6 +33,14 @@ class BuildWithConfigs(build_py):
             shutil.copytree(ROOT / "configs", place, dirs_exist_ok=True)
 
 
+DOCS = [
+    "mkdocs~=1.6",
+    "mkdocs-material~=9.8",
+    "mkdocstrings[python]~=1.0",
+    "mkdocstrings-python~=2.0",
+    "ruff",  # formats the signatures
+]
+
 setup(
     name="d2align",
     version=VERSION,
@@ -41,7 +49,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["d2align", "d2align.*"]),
     package_data={
-        "d2align": ["py.typed", "ablation/report/templates/*.j2", "audit/*.toml"],
+        "d2align": ["py.typed", "ablation/report/templates/*.j2", "audit/*.toml", "audit/pictures/*.j2"],
     },
     cmdclass={"build_py": BuildWithConfigs},
     entry_points={"console_scripts": ["d2align = d2align.cli.command:main"]},
@@ -58,6 +66,7 @@ setup(
         "tqdm",
     ],
     extras_require={
+        "docs": DOCS,
         "sweep": SWEEP,
         "dev": [
             *SWEEP,

@@ -131,7 +131,7 @@ def problems(
     if annotations and detections:
         problem = load_problem(annotations, detections)
         return [(f"{len(problem.raw)} real images", problem)]
-    sizes = [(10, 480, 640)] if quick else [(50, 480, 640), (30, 800, 1333)]
+    sizes = [(10, 480, 640)] if quick else [(40, 480, 640), (20, 800, 1333)]
     return [(f"{n} images {h}x{w}", draw_problem(n, (h, w))) for n, h, w in sizes]
 
 
@@ -221,8 +221,8 @@ def memory(full: bool) -> dict[str, str]:
     """
     found = {}
     for name, evaluator, post, sizes in (
-        ("d2align", COCOEvaluator, detector_postprocess_to_rle, (200, 600)),
-        ("Detectron2", D2COCOEvaluator, d2_postprocess, (30, 90)),
+        ("d2align", COCOEvaluator, detector_postprocess_to_rle, (100, 400)),
+        ("Detectron2", D2COCOEvaluator, d2_postprocess, (20, 60)),
     ):
         if full and evaluator is COCOEvaluator:
             peak = peak_memory(functools.partial(prepare, evaluator, post, FULL_IMAGES))

@@ -113,5 +113,6 @@ def _take_function(args: argparse.Namespace) -> None:
         return
     if len(args.opts) != 1:
         wanted = ", ".join(f"--{name.replace('_', '-')}" for name in WHAT)
-        raise ValueError(f"got nothing to audit, expected MODULE:NAME --kind KIND, or {wanted}")
+        got = f"{len(args.opts)} words" if args.opts else "nothing to audit"
+        raise ValueError(f"got {got}, expected MODULE:NAME --kind KIND, or {wanted}")
     args.function, args.opts = args.opts[0], []

@@ -186,7 +186,7 @@ def read_card(path: str | Path) -> Card:
         raise ValueError(f"{path}: cannot be read as a card ({e})") from None
     keys = {"format", "versions", "skipped", "findings"}
     if not isinstance(data, dict) or set(data) != keys or data["format"] != _FORMAT:
-        raise ValueError(f"{path}: is no card of format {_FORMAT} (made by tools/audit.py --json)")
+        raise ValueError(f"{path}: is no card of format {_FORMAT} (made by d2align audit --json)")
     return Card(data["versions"], [Finding.from_json(f) for f in data["findings"]], data["skipped"])
 
 

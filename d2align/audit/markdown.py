@@ -19,7 +19,8 @@ Measured, not read off the documentation: `d2align audit --libraries` feeds each
 discs and single lit pixels, and names what it sees. An error is how far the function is off
 d2align's own convention: integer corners (pixel i is centred on i + 0.5) and sampling grid 2.
 Errors of a resize are in pixels of its result, for the worst of several sizes; all others in pixels
-of the image. This page is generated; do not edit it.
+of the image. [Deviations in pictures](deviations.html) draws them. This page is generated; do not
+edit it.
 """
 # What a table shows beside convention and error, in this order, with the words before the value.
 _DETAILS = {

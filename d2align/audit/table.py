@@ -25,7 +25,8 @@ def report(findings: Sequence[Finding]) -> str:
     blocks = [_block(group) for group in groups([f for f in findings if f.status != "aligned"])]
     fine = [f for f in findings if f.status == "aligned"]
     if len(findings) == 1 and fine:
-        return _wrapped(f"{_mark(fine[0])}  {fine[0].subject}: {fine[0].sentence}")
+        only = fine[0]
+        return _wrapped(f"{_mark(only)} {only.kind}  {only.subject}: {only.sentence}")
     if fine:
         blocks.append(f"aligned   {len(fine)} of {len(findings)}")
     for kind in dict.fromkeys(f.kind for f in fine):

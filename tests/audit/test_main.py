@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import sys
 from pathlib import Path
 
+import coco_conventions
 import pytest
 
-from d2align.audit import assert_aligned, audit_function
+from d2align.audit import KINDS, assert_aligned, audit_function
 from d2align.audit.card import Card, read_card, write_card
 from d2align.audit.main import add_arguments, main
 
+TOOL = Path(__file__).parents[2] / "tools" / "audit.py"
 OURS = "d2align.geometry:box_areas"
 THEIRS = "d2align.geometry:box_areas_detectron1"
 
@@ -21,8 +26,21 @@ def run(*words: str) -> int:
     return main(parser.parse_args(words))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_from_the_command_line(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Modules of the working directory are found."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    name = f"mine_{kind}"
+    Path(f"{name}.py").write_text(f"import contracts\nfn = contracts.SOUND['{kind}']\n")
+    assert run(f"{name}:fn", "--kind", kind, "--fail-over", "0.01") == 0
+    assert capsys.readouterr().out.startswith("aligned")
+
+
 def test_a_function(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--function", OURS, "--kind", "box_area") == 0
+    assert run(OURS, "--kind", "box_area") == 0
     assert "as d2align" in capsys.readouterr().out
     assert run("--function", THEIRS, "--kind", "box_area") == 0
     out = capsys.readouterr().out
@@ -76,11 +94,17 @@ def test_compare_tells_what_changed(tmp_path: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--function", OURS), "both or neither"),
-        (("--function", OURS, "--kind", "nonsense"), "expected one of"),
-        (("--function", "d2align", "--kind", "resize"), "MODULE:NAME"),
-        (("--function", "no_such_module:f", "--kind", "resize"), "cannot import"),
-        (("--function", "d2align.geometry:nothing", "--kind", "resize"), "has no"),
+        ((), "nothing to audit"),
+        ((OURS, THEIRS, "--kind", "box_area"), "2 words"),
+        ((OURS,), "--kind: missing; expected one of resize"),
+        (("--libraries", "pycocotools", "--kind", "resize"), "there is none"),
+        ((OURS, "--kind", "nonsense"), "expected one of resize"),
+        (("--function", OURS, "--kind", "nonsense"), "expected one of resize"),
+        (("d2align", "--kind", "resize"), "expected such as"),
+        (("no_such_module:f", "--kind", "resize"), "cannot import .*ModuleNotFoundError"),
+        (("d2align.geometry:box_aeras", "--kind", "resize"), "did you mean box_areas"),
+        (("--libraries", "pycocotools", "--json", "no/such/folder.json"), "a folder that exists"),
+        (("--compare", "a", "b", "--json", "c.json"), "no effect"),
         (("--libraries", "numpy"), "expected some of"),
         (("--libraries", "pycocotools", "--fail-over", "-1"), "fail-over"),
         (("--libraries", "pycocotools", "--known-deviations", "x"), "without --fail-over"),
@@ -90,6 +114,35 @@ def test_compare_tells_what_changed(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_bad_input(words: tuple[str, ...], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         run(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ((THEIRS, "--kind", "box_area", "--fail-over", "0.1"), 1, "over 0.1 px: 1"),
+        ((THEIRS, "--kind", "area"), 2, "error: --kind"),
+        (("--help",), 0, "fn(image, box, (h, w)) -> image"),
+    ],
+)
+def test_exit_codes_of_the_tool(words: tuple[str, ...], code: int, says: str) -> None:
+    done = subprocess.run([sys.executable, TOOL, *words], capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert says in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_pictures(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    run(THEIRS, "--kind", "box_area", "--pictures", str(page))
+    assert "data:image/svg+xml" in page.read_text()
+    assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(coco_conventions.coco(coco_conventions.scenes(0, 80), "float")))
+    assert run("--dataset", str(path)) == 0
+    assert "boxes" in capsys.readouterr().out
 
 
 def test_one_thing_at_a_time() -> None:

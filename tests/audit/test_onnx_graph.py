@@ -2,79 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
-import torchvision
+from onnx_models import N, graph, onnx, ramp, resize_graph, run
 
-from d2align.audit.onnx_graph import audit_export, audit_onnx
-from d2align.audit.onnx_meaning import record_calls
+from d2align.audit.onnx_graph import audit_onnx
 from d2align.audit.onnx_modes import Node, conventions_of, difference_px, resize_error
 
-try:
-    import onnx
-    import onnxruntime
-except ModuleNotFoundError as missing:  # both are optional
-    pytest.skip(f"needs the package {missing.name}", allow_module_level=True)
-
-N = 12
 SCALES = (2.0, 1.75, 1.5, 0.75)
-
-
-def graph(
-    op: str, opset: int, feeds: dict[str, np.ndarray], constants: dict[str, Any], **attributes: Any
-) -> Any:
-    """A model of one node, its inputs those of ``feeds`` and then ``constants``."""
-    floats = onnx.TensorProto.FLOAT
-    values = [
-        onnx.helper.make_tensor_value_info(
-            name, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
-        )
-        for name, value in feeds.items()
-    ]
-    names = [*feeds, *constants]
-    node = onnx.helper.make_node(op, names, ["y"], name="node", **attributes)
-    made = onnx.helper.make_graph(
-        [node],
-        "g",
-        values,
-        [onnx.helper.make_tensor_value_info("y", floats, None)],
-        [onnx.numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items() if k],
-    )
-    return onnx.helper.make_model(
-        made, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=8
-    )
-
-
-def run(model: Any, feeds: dict[str, np.ndarray]) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return np.asarray(session.run(None, feeds)[0])
-
-
-def ramp(height: int = 1) -> np.ndarray:
-    return np.tile(np.arange(N, dtype=np.float32), (1, 1, height, 1))
-
-
-def resize_graph(opset: int, scale: float, **attributes: Any) -> Any:
-    scales = np.array([1, 1, 1, scale], np.float32)
-    feeds = {"x": ramp()}
-    if opset < 10:
-        return graph("Upsample", opset, feeds, {"scales": scales}, **attributes)
-    if opset == 10:
-        return graph("Resize", opset, feeds, {"scales": scales}, **attributes)
-    constants = {"roi": np.zeros(0, np.float32), "scales": scales}
-    return graph("Resize", opset, feeds, constants, **attributes)
 
 
 def measured_error(model: Any, scale: float, nearest: bool) -> float:
@@ -294,123 +232,6 @@ def test_files_and_bad_files(tmp_path: Path) -> None:
     bad.write_bytes(b"")
     with pytest.raises(ValueError, match="without nodes"):
         audit_onnx(bad)
-
-
-class Wrapped(torch.nn.Module):
-    """A function as a module."""
-
-    def __init__(self, fn: Callable[..., torch.Tensor]) -> None:
-        super().__init__()
-        self.fn = fn
-
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        return self.fn(*inputs)
-
-
-IMAGE = torch.randn(1, 1, 8, 10, generator=torch.Generator().manual_seed(0))
-ROIS = torch.tensor([[0, 1.3, 1.1, 7.2, 6.4]])
-GRID = torch.rand(1, 5, 6, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
-MODELS: dict[str, tuple[Callable[..., torch.Tensor], Sequence[torch.Tensor], tuple[int, ...]]] = {
-    "roi_align aligned": (
-        lambda x, r: torchvision.ops.roi_align(x, r, 3, aligned=True),
-        (IMAGE, ROIS),
-        (11, 16),
-    ),
-    "roi_align unaligned": (
-        lambda x, r: torchvision.ops.roi_align(x, r, 3, aligned=False),
-        (IMAGE, ROIS),
-        (11, 16),
-    ),
-    "bilinear": (
-        lambda x: F.interpolate(x, size=(13, 17), mode="bilinear", align_corners=False),
-        (IMAGE,),
-        (9, 10, 11, 16),
-    ),
-    "bilinear align_corners": (
-        lambda x: F.interpolate(x, size=(13, 17), mode="bilinear", align_corners=True),
-        (IMAGE,),
-        (11, 16),
-    ),
-    "nearest": (lambda x: F.interpolate(x, size=(13, 17)), (IMAGE,), (9, 10, 11, 16)),
-    "grid_sample": (
-        lambda x, g: F.grid_sample(x, g, align_corners=False),
-        (IMAGE, GRID),
-        (16,),
-    ),
-    "grid_sample align_corners": (
-        lambda x, g: F.grid_sample(x, g, align_corners=True),
-        (IMAGE, GRID),
-        (16,),
-    ),
-}
-CASES = [(name, opset) for name, (_, _, opsets) in MODELS.items() for opset in opsets]
-
-
-def export(model: torch.nn.Module, inputs: Sequence[torch.Tensor], opset: int) -> Any:
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(model, tuple(inputs), buffer, opset_version=opset, dynamo=False)
-    return onnx.load_from_string(buffer.getvalue())
-
-
-@pytest.mark.parametrize(("name", "opset"), CASES)
-def test_an_export_deviates_just_where_the_numbers_do(name: str, opset: int) -> None:
-    """torch's exporter writes aligned RoIAlign and bilinear wrongly for old operator sets."""
-    fn, inputs, _ = MODELS[name]
-    model = Wrapped(fn)
-    exported = export(model, inputs, opset)
-    (finding,) = audit_export(exported, model, inputs)
-    feeds = {v.name: t.numpy() for v, t in zip(exported.graph.input, inputs, strict=True)}
-    same = np.allclose(run(exported, feeds), model(*inputs).numpy(), atol=1e-3)
-    assert (finding.status == "aligned") == same
-
-
-def test_wart_exporters_that_lose_the_half_pixel() -> None:
-    fn, inputs, _ = MODELS["roi_align aligned"]
-    (finding,) = audit_export(export(Wrapped(fn), inputs, 11), fn, inputs)
-    assert (finding.convention, finding.error_px) == ("unaligned", 0.5)
-    fn, inputs, _ = MODELS["bilinear"]
-    (finding,) = audit_export(export(Wrapped(fn), inputs, 10), fn, inputs)
-    assert finding.convention == "asymmetric"
-    assert finding.error_px == pytest.approx(0.35)  # (1.7 - 1) / 2
-
-
-def test_calls_and_nodes_that_do_not_correspond_are_told() -> None:
-    model = resize_graph(13, 2.0, mode="linear")
-
-    def other(x: torch.Tensor) -> torch.Tensor:
-        y = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-        return F.interpolate(y, scale_factor=2)
-
-    (finding,) = audit_export(model, other, [IMAGE])
-    assert (finding.status, finding.subject) == ("failed", "1 nodes")
-    assert "half_pixel, asymmetric_floor" in finding.sentence
-
-
-def test_one_node_of_a_loop_stands_for_several_calls() -> None:
-    def paste(x: torch.Tensor) -> torch.Tensor:
-        for side in (4, 5, 6):
-            x = F.interpolate(x, size=(side, side), mode="bilinear", align_corners=False)
-        return x
-
-    (finding,) = audit_export(resize_graph(13, 2.0, mode="linear"), paste, [IMAGE])
-    assert finding.status == "aligned"
-
-
-def test_calls_are_recorded_in_order() -> None:
-    def model(x: torch.Tensor) -> torch.Tensor:
-        x = F.interpolate(x, scale_factor=2, mode="nearest-exact")
-        x = F.interpolate(x, size=(8, 10), mode="bicubic", align_corners=True)
-        return F.grid_sample(torchvision.ops.roi_align(x, ROIS, 4), GRID, align_corners=False)
-
-    calls = [(call.op, call.convention) for call in record_calls(model, [IMAGE])]
-    assert calls == [
-        ("Resize", "half_pixel"),
-        ("Resize", "align_corners"),
-        ("RoiAlign", "unaligned"),
-        ("GridSample", "half_pixel"),
-    ]
 
 
 def test_resize_errors_by_hand() -> None:

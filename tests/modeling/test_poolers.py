@@ -12,9 +12,9 @@ from detectron2.modeling.poolers import ROIPooler
 from detectron2.structures import Boxes
 from tiny_models import CASCADE, detections, losses, tiny_batch, tiny_config, tiny_model
 
-from d2align.modeling import apply
+from d2align.modeling import apply, use_fast_poolers
 from d2align.modeling import poolers as module
-from d2align.modeling.poolers import FastROIAlign, FastROIPooler, use_fast_poolers
+from d2align.modeling.poolers import FastROIAlign, FastROIPooler
 
 SCALES = [1 / 4, 1 / 8, 1 / 16, 1 / 32]
 PLAIN = ("D2ALIGN.FAST_CPU", "False", "MODEL.META_ARCHITECTURE", "GeneralizedRCNN")

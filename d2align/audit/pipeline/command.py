@@ -13,8 +13,7 @@ from d2align.audit.record import Finding
 EXAMPLES = """\
   %(prog)s --config-file my_project/mask_rcnn.yaml --fail-over 0.1
   %(prog)s --config-file X.yaml --mapper my_project.data:MyMapper INPUT.MASK_FORMAT bitmask
-  %(prog)s --config-file X.yaml --weights model_final.pth --num-images 200
-"""
+  %(prog)s --config-file X.yaml --weights model_final.pth --num-images 200"""
 
 # What plain Detectron2 does, told with its reason and excused: (kind, convention) -> reason.
 DETECTRON2S = {

@@ -13,6 +13,7 @@ from d2align.audit.pipeline.words import Rule
 from d2align.audit.record import Finding
 
 _SAME_SCALE = 0.01
+_ALIKE = 0.03  # of the scale to 1, at which rounding is the same over much of an image
 _CROPPED_PX = 2.0
 _IMAGE_PX = 0.02
 _NOT_AFFINE_PX = 0.1
@@ -44,6 +45,12 @@ class ImageMap:
     def scale(self) -> float:
         """Network pixels an original one, measured along x."""
         return float(np.hypot(self.matrix[0, 0], self.matrix[1, 0]))
+
+    @property
+    def steps_alike(self) -> bool:
+        """Whether a mask may be off by rounding alike everywhere: moved, hardly scaled."""
+        shifted = any(word in self.name for word in ("crop", "rotation"))
+        return shifted or 1e-3 < abs(self.scale - 1) < _ALIKE
 
     def holds(self, box: np.ndarray, margin: float) -> bool:
         """Whether a box lies inside the network's image, with a margin in pixels."""

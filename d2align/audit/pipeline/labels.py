@@ -20,6 +20,7 @@ _STAGE = "labels by dtype"
 _SIZES = ((427, 640), (481, 333))
 _RASTER_PX, _NOISE_PX = 0.1, 0.15
 _SEEDS, _ENOUGH = 6, 10
+_SURE = 2.5  # standard errors of a mean, about, if the scatter were one deviation
 
 
 def audit_labels(pipeline: Pipeline) -> list[Finding]:
@@ -42,9 +43,10 @@ def audit_labels(pipeline: Pipeline) -> list[Finding]:
             continue
         wanted, got = zip(*measured, strict=True)
         drift = measure_drift(wanted, got, _NOISE_PX)
+        tolerance = max(_RASTER_PX, _SURE * drift.scatter / np.sqrt(len(measured)))
         name = f"{dtype} masks"
         found.append(
-            find_drift(_STAGE, name, drift, tolerance=_RASTER_PX, scatter=1.0, words=_WORDS)
+            find_drift(_STAGE, name, drift, tolerance=tolerance, scatter=1.0, words=_WORDS)
         )
     return found
 
@@ -82,8 +84,9 @@ def _measure(augmentations: Any, size: tuple[int, int], dtype: str) -> list[Any]
 
 def _is_moved(drift: Any, near: float, parameters: Any) -> bool:
     """Whether it lies half a pixel of the result to one side, as floor(i * scale) puts it."""
-    x1, y1, x2, y2 = drift.mean
-    return bool(np.abs(np.abs(drift.mean) - 0.5).max() < 0.2 and x1 * x2 > 0 and y1 * y2 > 0)
+    size_kept = np.abs(drift.mean[2:] - drift.mean[:2]).max() < near + 0.1
+    # A rotation after it turns the direction.
+    return bool(size_kept and abs(np.hypot(drift.x, drift.y) - np.sqrt(0.5)) < 0.15)
 
 
 _WORDS = (

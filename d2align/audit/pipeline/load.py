@@ -67,8 +67,6 @@ def load_pipeline(
     Raises:
         ValueError: a bad file or import path.
     """
-    if not Path(config_file).is_file():
-        raise ValueError(f"--config-file: got {config_file!r}, expected a file")
     make = load_function(evaluator) if evaluator else None
     with quiet():
         if config_file.endswith(".py"):
@@ -96,8 +94,10 @@ def read_yaml(config_file: str, opts: Sequence[str], setup: str | None = None) -
 
     import d2align.data  # noqa: F401  # registers the built-in data sets
     from d2align.config import add_d2align_config, check_d2align_config
+    from d2align.engine import find_config
     from d2align.modeling.small_backbone import add_small_backbone_config
 
+    config_file = find_config(config_file)
     cfg = get_cfg()
     add_d2align_config(cfg)
     add_small_backbone_config(cfg)
@@ -129,15 +129,14 @@ def _from_yaml(
 
     cfg = read_yaml(config_file, opts, setup)
     cfg.MODEL.WEIGHTS, cfg.MODEL.DEVICE = "", "cpu"
-    ours = cfg.MODEL.META_ARCHITECTURE.startswith("PixelExact")
-    build = load_function(mapper) if mapper else _default_mapper(ours)
+    build = load_function(mapper) if mapper else default_mapper(cfg)
     train, test = (_build_mapper(build, cfg, is_train) for is_train in (True, False))
     return Pipeline(
         name=config_file,
         model=build_model(cfg),
         train_mapper=train,
         test_mapper=test,
-        make_evaluator=_default_evaluator(ours, cfg.TEST.KEYPOINT_OKS_SIGMAS),
+        make_evaluator=_default_evaluator(_is_ours(cfg), cfg.TEST.KEYPOINT_OKS_SIGMAS),
         num_keypoints=cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS if cfg.MODEL.KEYPOINT_ON else 0,
         mapper_name=mapper or name_of(build),
     )
@@ -146,8 +145,9 @@ def _from_yaml(
 def _from_lazy_config(config_file: str, opts: Sequence[str], mapper: str | None) -> Pipeline:
     from detectron2.config import LazyConfig, instantiate
 
-    cfg = LazyConfig.load(config_file)
-    cfg = LazyConfig.apply_overrides(cfg, list(opts))
+    if not Path(config_file).is_file():
+        raise ValueError(f"--config-file: got {config_file!r}, expected a file")
+    cfg = LazyConfig.apply_overrides(LazyConfig.load(config_file), list(opts))
     model = instantiate(cfg.model)
     loaders = cfg.dataloader
     if mapper:
@@ -169,14 +169,19 @@ def _from_lazy_config(config_file: str, opts: Sequence[str], mapper: str | None)
     )
 
 
-def _default_mapper(ours: bool) -> Any:
-    if ours:
+def default_mapper(cfg: Any) -> Any:
+    """Return the mapper class that goes with a config: d2align's for its models, Detectron2's."""
+    if _is_ours(cfg):
         from d2align.data import PixelExactDatasetMapper
 
         return PixelExactDatasetMapper
     from detectron2.data import DatasetMapper
 
     return DatasetMapper
+
+
+def _is_ours(cfg: Any) -> bool:
+    return bool(cfg.MODEL.META_ARCHITECTURE.startswith("PixelExact"))
 
 
 def _build_mapper(build: Any, cfg: Any, is_train: bool) -> Mapper:

@@ -26,6 +26,7 @@ from d2align.audit.record import Finding
 
 _SEEDS = 12  # draws of random choices, at most
 _TEST_SEEDS = 2
+_WHOLE_PX = 0.5  # what a mask on another grid of the same pitch is off by rounding
 _FIRST = (480, 640)  # tells how large the network's images are
 _RATIO = 1.61  # between an original image and the network's, about
 _EXACT_PX, _RASTER_PX, _RASTER_NOISE_PX = 0.02, 0.12, 0.15
@@ -157,12 +158,16 @@ class Prober:
         record["annotations"] = [target.annotation(self.num_keypoints, encoded)]
         try:
             return call_mapper(self.mapper, record, seed)
-        except ProbeFailure:
+        except ProbeFailure as e:
             if encoded:
                 raise
+            why = e
         # Detectron2's crop of polygons needs a package that may be missing; that of masks does not.
         record["annotations"] = [target.annotation(self.num_keypoints, True)]
-        mapped = call_mapper(self.mapper, record, seed)
+        try:
+            mapped = call_mapper(self.mapper, record, seed)
+        except ProbeFailure:
+            raise why from None
         self.takes_polygons = False
         return mapped
 
@@ -170,6 +175,7 @@ class Prober:
 def _judge(stage: str, case: Case) -> list[Finding]:
     parameters = {"scale": case.map.scale, "flipped": case.map.flipped}
     found = case.map.findings(stage)
+    tolerance = _RASTER_PX + (_WHOLE_PX * max(1.0, case.map.scale) if case.map.steps_alike else 0.0)
     for name, measured in case.measured.items():
         raster = "bitmask" in name or name == "labels"
         found.append(
@@ -177,7 +183,7 @@ def _judge(stage: str, case: Case) -> list[Finding]:
                 stage,
                 name,
                 measure_drift(case.expected[name], measured, _RASTER_NOISE_PX * raster),
-                tolerance=_RASTER_PX if raster else _EXACT_PX,
+                tolerance=tolerance if raster else _EXACT_PX,
                 scatter=1.0 if raster else 0.3,
                 parameters=parameters,
             )

@@ -108,15 +108,15 @@ def _is_scaled(drift: Any, near: float, parameters: Mapping[str, Any]) -> bool:
 def _is_eroded(drift: Any, near: float, parameters: Mapping[str, Any]) -> bool:
     if len(drift.mean) != 4:
         return False
-    return bool(drift.mean[:2].min() > near and drift.mean[2:].max() < -near)
+    return bool(drift.mean[:2].min() > _NEAR and drift.mean[2:].max() < -_NEAR)
 
 
 _FAULTS: Words = (
     Rule(
         "eroded",
         _is_eroded,
-        "{field}: smaller on every side, by {x1_px:.2f} px (x), {y1_px:.2f} px (y) at left and top, "
-        "so they are interpolated as images are and cut off, as by Detectron2's ExtentTransform. "
+        "{field}: smaller on every side, by {x1_px:.2f} px at the left, {y1_px:.2f} px at the top: "
+        "they are interpolated as images are and cut off, as by Detectron2's ExtentTransform. "
         "Fix: resample masks by the nearest pixel, or d2align.data.UnbiasedMasks",
     ),
     Rule(
