@@ -103,8 +103,14 @@ FULL_ARMS = (
     Arm("roi_align_unaligned", "crossover", "roi_align", "unaligned", "crossover"),
     Arm("null_crossover", "crossover", "null", "other batches", "crossover"),
     *(
-        Arm(f"null_finetune_{draw}", "finetune", "null", "other batches",
-            f"equal fine-tunes, draw {draw}", draw)
+        Arm(
+            f"null_finetune_{draw}",
+            "finetune",
+            "null",
+            "other batches",
+            f"equal fine-tunes, draw {draw}",
+            draw,
+        )
         for draw in (2, 3, 4)
     ),
 )

@@ -83,7 +83,7 @@ def test_a_reported_no_effect_is_held_against_the_margin(outcome):
     rows = [_rows((-0.3, 0.5), (-0.3, 0.9), arm), _rows((-3, 0.5), (-1, 0.5))]
     changed = report.Outcome(**{**vars(outcome), "rows": rows, "margin": 1.0})
     (note,) = no_effect_notes(changed)  # none for the decode, of which an effect is reported
-    assert "box AP -0.30 [-0.80, +0.20] is within 1 AP of none" in note
+    assert "box AP -0.30 [-0.80, +0.20] is within 1 AP of no effect" in note
     assert "mask AP -0.30 [-1.20, +0.60] is too wide" in note
 
 

@@ -13,7 +13,7 @@ from d2align.ablation.report.environment import environment
 from d2align.ablation.report.figures import deltas_figure
 from d2align.ablation.report.headline import headline, no_effect_notes, notes, resolution_notes
 from d2align.ablation.report.outcome import Outcome
-from d2align.ablation.report.page import Block, Code, Page, Section, Table
+from d2align.ablation.report.page import Block, Bullets, Code, Page, Section, Table
 from d2align.ablation.report.reported import NOTES
 from d2align.ablation.report.sizes import size_section
 from d2align.ablation.report.tables import ResultTables
@@ -48,7 +48,8 @@ def _price_section(outcome: Outcome) -> Section:
     blocks: list[Block] = [headline(outcome), *notes(outcome)]
     if outcome.rows:
         blocks.append(deltas_figure(outcome.rows, outcome.title))
-    blocks += [*no_effect_notes(outcome), *resolution_notes(outcome), NOTES]
+    bullets = (*no_effect_notes(outcome), *resolution_notes(outcome))
+    blocks += [Bullets(bullets), NOTES] if bullets else [NOTES]
     return Section("The price of each detail", tuple(blocks))
 
 

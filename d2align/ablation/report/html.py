@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from d2align.ablation.report.page import Code, Figure, Link, Page, Table
+from d2align.ablation.report.page import Bullets, Code, Figure, Link, Page, Table
 
 
 def html(page: Page) -> str:
@@ -28,6 +28,7 @@ def html(page: Page) -> str:
     environment.tests.update(
         table=lambda block: isinstance(block, Table),
         figure=lambda block: isinstance(block, Figure),
+        bullets=lambda block: isinstance(block, Bullets),
         code=lambda block: isinstance(block, Code),
         link=lambda cell: isinstance(cell, Link) and bool(cell.url),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from d2align.ablation.report.page import Block, Cell, Code, Figure, Link, Page, Table
+from d2align.ablation.report.page import Block, Bullets, Cell, Code, Figure, Link, Page, Table
 
 
 def markdown(page: Page) -> str:
@@ -28,6 +28,8 @@ def _block(block: Block) -> str:
         return f"![{_escape(block.alt)}]({block.name}.png)"
     if isinstance(block, Code):
         return "\n".join(f"    {line}" for line in block.text.splitlines())
+    if isinstance(block, Bullets):
+        return "\n".join(f"- {_escape(item)}" for item in block.items)
     return _escape(block)
 
 

@@ -58,7 +58,14 @@ class Code:
     text: str
 
 
-Block = str | Table | Figure | Code
+@dataclass(frozen=True)
+class Bullets:
+    """Sentences, one below the other."""
+
+    items: tuple[str, ...]
+
+
+Block = str | Table | Figure | Code | Bullets
 
 
 @dataclass(frozen=True)

@@ -70,11 +70,11 @@ def within_margin(rows: Sequence[Row], margin: float) -> str:
     for row in rows:
         low, high = row.delta.low, row.delta.high
         if -margin < low and high < margin:
-            holds = f"within {margin:g} AP of none"
+            holds = f"within {margin:g} AP of no effect"
         elif high <= -margin or low >= margin:
             holds = f"more than {margin:g} AP: an effect"
         else:
-            holds = f"too wide to say whether it is within {margin:g} AP of none"
+            holds = f"too wide to say whether it is within {margin:g} AP of no effect"
         parts.append(f"{METRICS[row.metric]} {format_delta(row.delta)} is {holds}")
     return f"{rows[0].arm.factor} {rows[0].arm.value}: {'; '.join(parts)}."
 
