@@ -113,8 +113,8 @@ def add_d2align_config(cfg: Any) -> None:
             D2ALIGN.BOXES: float | inclusive, as inside Detectron (docs/detectron1.md); no factor.
             D2ALIGN.TEST.MASK_FORMAT: bitmask | rle. How an R-CNN gives masks: dense as pred_masks,
                 or encoded as pred_masks_rle, the faster form for d2align's COCOEvaluator.
-            D2ALIGN.FAST_CPU: whether models are faster on the CPU and equal but for rounding, or
-                equal to the last bit. On a GPU it changes nothing.
+            D2ALIGN.FAST_CPU: models that are faster on the CPU and equal but for rounding.
+            D2ALIGN.TRUST_CHECKPOINTS: whether code in checkpoints may run; else it is refused.
             Two factors have keys of Detectron2's own: MODEL.ANCHOR_GENERATOR.NAME
             (DefaultAnchorGenerator | Detectron1AnchorGenerator) and MODEL.ROI_*_HEAD.POOLER_TYPE
             (ROIAlignV2 | ROIAlign).
@@ -125,8 +125,8 @@ def add_d2align_config(cfg: Any) -> None:
     cfg.D2ALIGN.BOXES = BOXES[0]
     cfg.D2ALIGN.MASK_RESIZE = MASK_RESIZES[0]
     cfg.D2ALIGN.FAST_CPU = True
-    cfg.D2ALIGN.TEST = node()
-    cfg.D2ALIGN.TEST.MASK_FORMAT = MASK_FORMATS[0]
+    cfg.D2ALIGN.TRUST_CHECKPOINTS = False
+    cfg.D2ALIGN.TEST = node({"MASK_FORMAT": MASK_FORMATS[0]})
     for name, factor in FACTORS.items():
         if factor.keys[0].startswith("D2ALIGN."):
             cfg.D2ALIGN[factor.keys[0].split(".")[1]] = PRESETS["aligned"][name]

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "d2align"
 FLOORS = [
     {"geometry"},
-    {"config", "fixes", "registry", "data", "modeling", "evaluation", "figures"},
+    {"checkpoint", "config", "fixes", "registry", "data", "modeling", "evaluation", "figures"},
     {"engine"},
     {"ablation", "audit"},
     {"cli"},

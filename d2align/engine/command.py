@@ -7,13 +7,13 @@ import logging
 from argparse import Namespace
 from typing import Any
 
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import default_setup, hooks
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from torch.nn.parallel import DistributedDataParallel
 
+from d2align.checkpoint import SafeCheckpointer, trusts_checkpoints
 from d2align.config import get_factors
 from d2align.engine.checks import check_run
 from d2align.engine.trainer import Trainer
@@ -57,7 +57,8 @@ def run(args: Namespace) -> Any:
     cfg = setup(args)
     if args.eval_only:
         model = Trainer.build_model(cfg)
-        checkpointer = DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR)
+        trust = trusts_checkpoints(cfg)
+        checkpointer = SafeCheckpointer(model, cfg.OUTPUT_DIR, trust=trust)
         checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         if comm.get_world_size() > 1 and cfg.MODEL.DEVICE != "cpu":
             model = DistributedDataParallel(model, device_ids=[comm.get_local_rank()])

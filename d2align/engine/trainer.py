@@ -7,7 +7,6 @@ import os
 import weakref
 from typing import Any
 
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import (
     MetadataCatalog,
     build_detection_test_loader,
@@ -17,6 +16,7 @@ from detectron2.engine import DefaultTrainer, SimpleTrainer
 from detectron2.utils import comm
 from torch.nn.parallel import DistributedDataParallel
 
+from d2align.checkpoint import SafeCheckpointer, trusts_checkpoints
 from d2align.data import PixelExactDatasetMapper
 from d2align.engine.checks import check_evaluator
 from d2align.evaluation import COCOEvaluator, LVISEvaluator
@@ -26,7 +26,12 @@ logger = logging.getLogger("d2align")
 
 
 class Trainer(DefaultTrainer):
-    """DefaultTrainer with d2align's mapper and COCO evaluation, on GPUs or CPU processes."""
+    """DefaultTrainer with d2align's mapper and COCO evaluation, on GPUs or CPU processes.
+
+    Checkpoints are read as data, unless ``D2ALIGN.TRUST_CHECKPOINTS`` says otherwise.
+    """
+
+    checkpointer_class = SafeCheckpointer
 
     def __init__(self, cfg: Any) -> None:
         """Build everything that a config asks for.
@@ -38,6 +43,8 @@ class Trainer(DefaultTrainer):
             self._init_on_cpu_processes(cfg)
         else:
             super().__init__(cfg)
+            # Hooks have Detectron2's own, which from here on only writes.
+            self.checkpointer = self._build_checkpointer(cfg, self.checkpointer.model)
 
     def _init_on_cpu_processes(self, cfg: Any) -> None:
         # DefaultTrainer gives DDP device_ids, which it refuses for a model on the CPU.
@@ -49,13 +56,19 @@ class Trainer(DefaultTrainer):
         model = DistributedDataParallel(model, broadcast_buffers=False)
         self._trainer = SimpleTrainer(model, loader, optimizer)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
-        self.checkpointer = DetectionCheckpointer(
-            model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
-        )
+        self.checkpointer = self._build_checkpointer(cfg, model)
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.cfg = cfg
         self.register_hooks(self.build_hooks())
+
+    def _build_checkpointer(self, cfg: Any, model: Any) -> SafeCheckpointer:
+        return self.checkpointer_class(
+            model,
+            cfg.OUTPUT_DIR,
+            trust=trusts_checkpoints(cfg),
+            trainer=weakref.proxy(self),
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return all state, the optimizer's included, which Detectron2 v0.5 leaves out."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import MetadataCatalog
 from detectron2.utils.file_io import PathManager
 from tqdm import tqdm
@@ -30,6 +29,7 @@ from d2align.ablation.raw_outputs.results import check_replay, write_results
 from d2align.ablation.raw_outputs.store import RawStore, file_sha256
 from d2align.ablation.report.diffs import config_diff
 from d2align.ablation.study import Arm
+from d2align.checkpoint import SafeCheckpointer, trusts_checkpoints
 from d2align.engine import Trainer, check_datasets, check_weights
 from d2align.evaluation.bootstrap import paired_bootstrap
 from d2align.evaluation.matches import MatchTable, match_detections
@@ -122,7 +122,7 @@ def replay_checkpoint(cfg: Any, settings: ReplaySettings) -> list[list[Row]]:
     predictors = box_predictors(model)
     stage = box_stage(predictors[-1])
     store = RawStore(settings.output / "raw", _identity(cfg, settings))
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    SafeCheckpointer(model, trust=trusts_checkpoints(cfg)).load(cfg.MODEL.WEIGHTS)
     total = _num_images(cfg, settings)
     with tqdm(total=total, desc="network, once", unit="image") as bar:
         record(cfg, model, store, settings.num_images, bar.update)

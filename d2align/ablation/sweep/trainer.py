@@ -7,26 +7,25 @@ import importlib.util
 import json
 import sys
 import time
-import weakref
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import HookBase, hooks
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.utils import comm
 
 from d2align.ablation.atomic import write_text
 from d2align.ablation.sweep.stream import ResumableTrainLoader
+from d2align.checkpoint import SafeCheckpointer
 from d2align.data import PixelExactDatasetMapper
 from d2align.engine import Trainer, run, setup
 
 _REPLACED_HOOKS = (hooks.EvalHook, hooks.PeriodicCheckpointer)
 
 
-class _Checkpointer(DetectionCheckpointer):
-    """A DetectionCheckpointer that never names a checkpoint which is not whole."""
+class _Checkpointer(SafeCheckpointer):
+    """A SafeCheckpointer that never names a checkpoint which is not whole."""
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         write_text(Path(self.save_dir) / "last_checkpoint", last_filename_basename)
@@ -38,6 +37,8 @@ class ArmTrainer(Trainer):
     Only the latest checkpoint is kept, and nothing is evaluated before the end.
     """
 
+    checkpointer_class = _Checkpointer
+
     @classmethod
     def build_train_loader(cls, cfg: Any) -> ResumableTrainLoader:
         """Return batches that can be had from any iteration on."""
@@ -45,9 +46,7 @@ class ArmTrainer(Trainer):
 
     def build_hooks(self) -> list[HookBase]:
         """Return Detectron2's hooks, without evaluation, keeping one checkpoint."""
-        self.checkpointer = _Checkpointer(
-            self.checkpointer.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
-        )
+        self.checkpointer = self._build_checkpointer(self.cfg, self.checkpointer.model)
         built = [h for h in super().build_hooks() if not isinstance(h, _REPLACED_HOOKS)]
         if comm.is_main_process():
             period = self.cfg.SOLVER.CHECKPOINT_PERIOD

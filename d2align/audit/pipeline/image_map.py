@@ -48,17 +48,26 @@ class ImageMap:
 
     @property
     def steps_alike(self) -> bool:
-        """Whether a mask may be off by rounding alike everywhere: moved, hardly scaled."""
-        shifted = any(word in self.name for word in ("crop", "rotation"))
-        return shifted or 1e-3 < abs(self.scale - 1) < _ALIKE
+        """Whether a mask is off by rounding alike all over it, being hardly scaled."""
+        return 1e-3 < abs(self.scale - 1) < _ALIKE
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether the image was cropped or turned."""
+        return any(word in self.name for word in ("crop", "rotation"))
 
     def holds(self, box: np.ndarray, margin: float) -> bool:
         """Whether a box lies inside the network's image, with a margin in pixels."""
         h, w = self.network
         return bool((box[:2] >= margin).all() and (box[2:] <= np.array([w, h]) - margin).all())
 
-    def findings(self, stage: str) -> list[Finding]:
-        """Return what is to be said of the image itself: nothing if it was cropped or turned."""
+    def findings(self, stage: str, moves: bool) -> list[Finding]:
+        """Return what is to be said of the image itself: nothing if images are cropped or turned.
+
+        Args:
+            stage: of the pipeline.
+            moves: whether images of this mapper are cropped or turned at random.
+        """
         if self.residual > _NOT_AFFINE_PX:
             return [
                 Finding(
@@ -71,7 +80,7 @@ class ImageMap:
                     residual_px=self.residual,
                 )
             ]
-        if "crop" in self.name or "rotation" in self.name:
+        if moves:
             return []
         drift = self._drift()
         return [find_drift(stage, "image", drift, tolerance=_IMAGE_PX, words=_GRIDS)]

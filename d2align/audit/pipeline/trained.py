@@ -107,11 +107,12 @@ def mirror_rows(rows: Sequence[Row], width: int) -> list[Row]:
 
 
 def _load(cfg: Any) -> Any:
-    from detectron2.checkpoint import DetectionCheckpointer
     from detectron2.modeling import build_model
 
+    from d2align.checkpoint import SafeCheckpointer, trusts_checkpoints
+
     model = build_model(cfg)
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    SafeCheckpointer(model, trust=trusts_checkpoints(cfg)).load(cfg.MODEL.WEIGHTS)
     return model.eval()
 
 

@@ -94,12 +94,7 @@ def probe_paste_mask(fn: Any, subject: str) -> Finding:
     resolution = _HARD_PX if not soft else _GREY_PX if rounded else _SOFT_PX
     show, boxes = (_shown_soft, _BOXES) if soft else (_shown_hard, _BOXES[1:4])
     edges = [_edges(guarded, show, box, axis) for box in boxes for axis in (0, 1)]
-    residuals = {
-        name: max(e.away(rule(e.low, e.high)) for e in edges) for name, rule in RULES.items()
-    }
-    scatter = max(e.scatter for e in edges)
-    if scatter > _SCATTER_PX:
-        residuals = {name: max(r, scatter) for name, r in residuals.items()}
+    residuals = _residuals(edges)
     shift = np.mean([(e.got_low - e.low + e.got_high - e.high) / 2 for e in edges])
     scales = [(e.got_high - e.got_low) / (e.high - e.low) for e in edges]
     areas = [x * y for x, y in zip(scales[::2], scales[1::2], strict=True)]
@@ -118,6 +113,16 @@ def probe_paste_mask(fn: Any, subject: str) -> Finding:
         },
         evidence={"edges": [[e.low, e.high, e.got_low, e.got_high] for e in edges]},
     )
+
+
+def _residuals(edges: list[Edges]) -> dict[str, float]:
+    """How far each rule is off the edges; masks that are torn follow none."""
+    scatter = max(e.scatter for e in edges)
+    least = scatter if scatter > _SCATTER_PX else 0.0
+    return {
+        name: max(least, *(e.away(rule(e.low, e.high)) for e in edges))
+        for name, rule in RULES.items()
+    }
 
 
 def _edges(

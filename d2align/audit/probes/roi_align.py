@@ -91,23 +91,18 @@ def probe_roi_align(fn: Any, subject: str) -> Finding:
     if gain > 0.02 or scatter > 0.15:
         residuals = {name: max(r, gain, scatter) for name, r in residuals.items()}
     name, _ = name_rule(residuals, _NAMED_PX)
-    pooled = [_pooled(c, RULES.get(name)) for c in crops]
-    away = [got - _cells(c.low, c.high, _POOLED) for got, c in zip(pooled, crops, strict=True)]
-    scales = [
-        np.ptp(got) * _POOLED / (_POOLED - 1) / (c.high - c.low)
-        for got, c in zip(pooled, crops, strict=True)
-    ]
+    error, shift, scale = _told(crops, RULES.get(name))
     first = _both_axes(guarded, _BOXES[1], 5)[0]
     return conclude(
         "roi_align",
         subject,
         residuals,
-        max(float(np.abs(a).max()) for a in away),
+        error,
         _WORDS,
         tolerance=_NAMED_PX,
         parameters={
-            "shift_px": float(np.mean(away)),
-            "scale": float(np.mean(scales)),
+            "shift_px": shift,
+            "scale": scale,
             "kernel": "nearest" if crops[0].nearest else "interpolated",
             "beyond_the_box": _beyond(crops),
             "small_box_error_px": _small_box_error(guarded),
@@ -142,6 +137,15 @@ def _distance(crops: list[Crop], rule: Rule) -> float:
         k = len(c.positions)
         worst = max(worst, float(np.abs(c.line.at(np.arange(k)) - rule(c.low, c.high, k)).max()))
     return worst
+
+
+def _told(crops: list[Crop], rule: Rule | None) -> tuple[float, float, float]:
+    """What is told of a box head's samples: their largest error, mean shift and mean scale."""
+    pooled = [(_pooled(c, rule), c) for c in crops]
+    away = [got - _cells(c.low, c.high, _POOLED) for got, c in pooled]
+    scales = [np.ptp(got) * _POOLED / (_POOLED - 1) / (c.high - c.low) for got, c in pooled]
+    worst = max(float(np.abs(a).max()) for a in away)
+    return worst, float(np.mean(away)), float(np.mean(scales))
 
 
 def _pooled(crop: Crop, rule: Rule | None) -> np.ndarray:
