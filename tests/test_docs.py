@@ -206,3 +206,5 @@ def test_docstring_labels_become_paragraphs(monkeypatch: pytest.MonkeyPatch) -> 
         "**Source:** b, c.",
     ]
     assert "\n\n**Source:**" in labels.label(text)
+    returns = "Do.\n\nReturns:\n    bool: so.\n"
+    assert labels.name_returned_type(returns, "Tensor") == returns.replace("bool", "Tensor: bool")

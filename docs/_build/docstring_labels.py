@@ -12,6 +12,7 @@ LABELS = ("Convention", "Differs from", "Source")
 _LABELLED = re.compile(
     rf"^({'|'.join(LABELS)}):[ ]*(.*(?:\n(?!\n|(?:{'|'.join(LABELS)}):).+)*)", re.MULTILINE
 )
+_RETURNS = re.compile(r"^(Returns:\n[ ]+)", re.MULTILINE)
 
 
 class DocstringLabels(griffe.Extension):
@@ -21,6 +22,8 @@ class DocstringLabels(griffe.Extension):
         """Rewrite the docstring of an object that was loaded."""
         if obj.docstring:
             obj.docstring.value = label(obj.docstring.value)
+            if obj.is_function and obj.returns is not None:
+                obj.docstring.value = name_returned_type(obj.docstring.value, str(obj.returns))
 
 
 def label(text: str) -> str:
@@ -31,3 +34,16 @@ def label(text: str) -> str:
         return f"\n**{match[1]}:** {words}\n"
 
     return _LABELLED.sub(paragraph, text)
+
+
+def name_returned_type(text: str, annotation: str) -> str:
+    """Return a docstring whose ``Returns:`` begins with the type, so that no colon passes for one.
+
+    Args:
+        text: the docstring.
+        annotation: the type.
+
+    Returns:
+        The docstring.
+    """
+    return _RETURNS.sub(lambda match: f"{match[1]}{annotation}: ", text)
