@@ -83,6 +83,11 @@ def rigged(model: nn.Module) -> Iterator[Rig]:
     heads = getattr(model, "roi_heads", None)
     if heads is None or not hasattr(model, "proposal_generator"):
         raise ProbeFailure("the model has no proposal_generator and roi_heads")
+    if hasattr(model, "sem_seg_head"):
+        raise ProbeFailure(
+            "the heads of a panoptic model take no given detections; audit them with "
+            "MODEL.META_ARCHITECTURE GeneralizedRCNN"
+        )
     rig = Rig(model)
     with contextlib.ExitStack() as stack:
 
