@@ -49,7 +49,12 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["d2align", "d2align.*"]),
     package_data={
-        "d2align": ["py.typed", "ablation/report/templates/*.j2", "audit/*.toml", "audit/pictures/*.j2"],
+        "d2align": [
+            "py.typed",
+            "ablation/report/templates/*.j2",
+            "audit/*.toml",
+            "audit/pictures/*.j2",
+        ],
     },
     cmdclass={"build_py": BuildWithConfigs},
     entry_points={"console_scripts": ["d2align = d2align.cli.command:main"]},

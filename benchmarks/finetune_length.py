@@ -20,7 +20,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from d2align.ablation.comparison import Comparison, Row
+from d2align.ablation.comparison import METRICS, Comparison, Row
 from d2align.ablation.runner import run_study
 from d2align.ablation.study import QUICK_ARMS, REFERENCE_FINETUNE, Study
 
@@ -102,7 +102,9 @@ def table(rows: dict[int, list[Row]]) -> str:
             d = row.delta
             bases = " ".join(f"{b:+.2f}" for b in d.base_deltas)
             interval = f"{d.delta:+.2f} [{d.low:+.2f}, {d.high:+.2f}]"
-            lines.append(f"| {length} | {row.arm.name} | {row.metric} | {interval} | {bases} |")
+            lines.append(
+                f"| {length} | {row.arm.name} | {METRICS[row.metric]} | {interval} | {bases} |"
+            )
     return "\n".join(lines)
 
 
@@ -112,9 +114,9 @@ def draw(rows: dict[int, list[Row]], path: Path) -> None:
 
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
-    for metric, colour in (("mask AP", "#c2571a"), ("box AP", "#1f5fa8")):
+    for metric, colour in (("segm", "#c2571a"), ("bbox", "#1f5fa8")):
         deltas = [next(r.delta for r in found if r.metric == metric) for found in rows.values()]
-        axes.plot(list(rows), [d.delta for d in deltas], "o-", color=colour, label=metric)
+        axes.plot(list(rows), [d.delta for d in deltas], "o-", color=colour, label=METRICS[metric])
         lows, highs = [d.low for d in deltas], [d.high for d in deltas]
         axes.fill_between(list(rows), lows, highs, color=colour, alpha=0.2, lw=0)
     axes.axhline(0, color="#444444", lw=1)

@@ -86,7 +86,10 @@ def convert(blobs: dict[str, Tensor], cfg: Any) -> tuple[dict[str, Tensor], list
     ordered = reorder_anchors(blobs, len(anchors.SIZES[0]), len(anchors.ASPECT_RATIOS[0]))
     wanted = build_model(cfg).state_dict()
     found = align_and_update_state_dicts(wanted, ordered, c2_conversion=True)
-    state = {name: found[name] for name in wanted if name in found}
+    # Detectron's frozen norms had a scale and a bias alone. Left out, the statistics would be set
+    # to 1 on loading, to which Detectron2 adds an epsilon; in a fresh model it is taken off.
+    statistics = {n: wanted[n] for n in wanted if n.endswith(("norm.running_mean", "running_var"))}
+    state = statistics | {name: found[name] for name in wanted if name in found}
     missing = [n for n in wanted if n not in state and not n.endswith(_NOT_WEIGHTS)]
     missing = [n for n in missing if "cell_anchors" not in n]
     if missing:
@@ -115,8 +118,8 @@ def main() -> None:
     parser.add_argument("weights", help="model_final.pkl of Detectron's model zoo")
     parser.add_argument("--config-file", required=True, help="of the model, beside this script")
     parser.add_argument("--output", required=True, help="the checkpoint to write, .pth")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ... of the config")
-    args = parser.parse_args()
+    parser.add_argument("opts", nargs="*", help="KEY VALUE ... of the config")
+    args = parser.parse_intermixed_args()
     from d2align.engine import load_config
 
     if not Path(args.weights).is_file():

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import PROJECTS, load_script
 from detectron1_network import CLASSES, OPTS, Detectron1Network, assert_close, made_up_blobs
 from detectron2.modeling import build_model
+from project_scripts import PROJECTS, load_script
 
 from d2align.checkpoint import SafeCheckpointer
 from d2align.config import PRESETS, get_factors
@@ -41,11 +41,11 @@ def pair(request: Any, tmp_path_factory: Any) -> tuple[Any, Detectron1Network]:
     convert.save(state, cfg.MODEL.WEIGHTS)
     model = build_model(cfg).eval()
     SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
-    return model, Detectron1Network(blobs)
+    return model.double(), Detectron1Network(blobs)
 
 
 def image() -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(1).uniform(-100, 100, (1, 3, 128, 192))).float()
+    return torch.from_numpy(np.random.default_rng(1).uniform(-100, 100, (1, 3, 128, 192)))
 
 
 def features(model: Any, network: Detectron1Network) -> tuple[list[Any], list[Any]]:
@@ -94,11 +94,11 @@ def test_box_head_is_detectrons_with_the_background_last(pair: Any) -> None:
     heads, generator = model.roi_heads, torch.Generator().manual_seed(0)
     with torch.no_grad():
         if hasattr(heads, "box_head"):
-            pooled = torch.randn(5, 8, 7, 7, generator=generator)
+            pooled = torch.randn(5, 8, 7, 7, generator=generator).double()
             ours = heads.box_predictor(heads.box_head(pooled))
             hidden = network.fc(network.fc(pooled, "fc6").relu(), "fc7").relu()
         else:
-            pooled = torch.randn(5, 64, 14, 14, generator=generator)
+            pooled = torch.randn(5, 64, 14, 14, generator=generator).double()
             ours = heads.box_predictor(heads.res5(pooled).mean(dim=[2, 3]))
             hidden = network.stage(pooled, 5).mean(dim=[2, 3])
     scores, deltas = network.boxes(hidden)
@@ -111,7 +111,7 @@ def test_mask_head_is_detectrons_without_the_background(pair: Any) -> None:
     model, network = pair
     heads, generator = model.roi_heads, torch.Generator().manual_seed(0)
     is_c4 = hasattr(heads, "res5")
-    x = torch.randn(3, 128 if is_c4 else 8, 7, 7, generator=generator)
+    x = torch.randn(3, 128 if is_c4 else 8, 7, 7, generator=generator).double()
     with torch.no_grad():
         ours = heads.mask_head.layers(x)
     for k in () if is_c4 else range(1, 5):
@@ -127,7 +127,7 @@ def test_configs_have_every_pixel_as_in_detectron(config: str) -> None:
     assert cfg.INPUT.FORMAT == "BGR" and cfg.MODEL.RESNETS.STRIDE_IN_1X1
     assert tuple(cfg.MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS) == (10, 10, 5, 5)
     sampling = 2 if config == FPN else 0
-    assert cfg.MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO == sampling
+    assert sampling == cfg.MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO
 
 
 def test_missing_weights_and_other_files_are_refused(tmp_path: Path) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 PROJECTS = Path(__file__).parents[2] / "projects"
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 def load_script(path: str) -> ModuleType:
