@@ -55,13 +55,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--study", type=Path, required=True, help="folder of a finished study")
     parser.add_argument("--output", type=Path, default=Path("output/finetune_length"))
     parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS), help="iterations")
+    parser.add_argument("--bases", type=int, help="the first so many (default all)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     return parser.parse_args()
 
 
 def study_of(args: argparse.Namespace) -> Study:
     """Return a study of the fine-tuned arms on all bases of a folder."""
-    bases = len(list(args.study.glob("base*/final.pth")))
+    bases = args.bases or len(list(args.study.glob("base*/final.pth")))
     if bases < 2:
         sys.exit(f"--study: got {args.study} with {bases} bases, expected at least 2")
     return Study(arms=(FLIP,), num_bases=bases, num_draws=500, num_nulls=0)
@@ -96,7 +97,7 @@ def compare(study: Study, folder: Path) -> list[Row]:
 
 def table(rows: dict[int, list[Row]]) -> str:
     """Return all differences as Markdown."""
-    lines = ["| iterations | arm | AP | difference | of each base |", "|---|---|---|---|---|"]
+    lines = ["| iterations | arm | difference | of each base |", "|---|---|---|---|"]
     for length, found in rows.items():
         for row in found:
             d = row.delta
