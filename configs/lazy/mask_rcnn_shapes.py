@@ -2,6 +2,7 @@
 
 from detectron2.config import LazyCall as L
 from detectron2.data import transforms as T
+from detectron2.layers import ShapeSpec
 from detectron2.modeling.backbone import ResNet
 
 from d2align.data import PixelExactRandomFlip, register_shapes
@@ -18,10 +19,10 @@ model.proposal_generator.pre_nms_topk = (200, 200)
 model.proposal_generator.post_nms_topk = (100, 50)
 model.roi_heads.num_classes = 6
 model.roi_heads.batch_size_per_image = 32
-model.roi_heads.box_head.input_shape.channels = 64
+model.roi_heads.box_head.input_shape = ShapeSpec(channels=64, height=7, width=7)
 model.roi_heads.box_head.fc_dims = [128]
-model.roi_heads.box_predictor.input_shape.channels = 128
-model.roi_heads.mask_head.input_shape.channels = 64
+model.roi_heads.box_predictor.input_shape = ShapeSpec(channels=128)
+model.roi_heads.mask_head.input_shape = ShapeSpec(channels=64, height=14, width=14)
 model.roi_heads.mask_head.conv_dims = [32, 32]
 model.pixel_std = [57.375, 57.12, 58.395]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from d2align.audit.guard import ProbeFailure
 from d2align.audit.pipeline.anchors import audit_anchors
-from d2align.audit.pipeline.box_coding import audit_box_coding
+from d2align.audit.pipeline.box_coding import audit_box_coding, audit_box_round_trip
 from d2align.audit.pipeline.dense import audit_dense
 from d2align.audit.pipeline.keypoints import audit_keypoints
 from d2align.audit.pipeline.labels import audit_labels
@@ -24,6 +24,7 @@ STAGES: dict[str, Callable[[Pipeline], list[Finding]]] = {
     "labels": audit_labels,
     "anchors": audit_anchors,
     "box_coding": audit_box_coding,
+    "box_round_trip": audit_box_round_trip,
     "pooling": audit_pooling,
     "mask_target": audit_mask_target,
     "keypoints": audit_keypoints,
