@@ -204,7 +204,7 @@ def resize_asymmetric(image: Tensor, size: Sequence[int]) -> Tensor:
     Raises:
         ValueError: an image that is not floating with two sides, or a size below 1.
 
-    Differs from: resize_half_pixel, which reads 0.5 (n / m - 1) input pixels farther right and down.
+    Differs from: resize_half_pixel, which reads 0.5 (n / m - 1) input pixels farther right, down.
     Source: tensorflow/tensorflow 1.x, tf.image.resize_bilinear(align_corners=False).
     """
     return _resize(image, size, resize_positions_asymmetric)

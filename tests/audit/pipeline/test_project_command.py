@@ -159,7 +159,7 @@ def test_the_model_is_as_it_was_afterwards() -> None:
     before = {name: vars(m).keys() for name, m in model.named_modules()}
     kinds = {name: type(m) for name, m in model.named_modules()}
     project = dataclasses.replace(tiny("keypoint_aligned"), model=model)
-    audit_pipeline(project, ["box_coding", "keypoints", "output"])
+    audit_pipeline(project, ["box_round_trip", "keypoints", "output"])
     assert {name: type(m) for name, m in model.named_modules()} == kinds
     assert {name: vars(m).keys() for name, m in model.named_modules()} == before
 
