@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Which pixel convention does a function, library, pipeline or data set obey, and how far is it off?
+"""Which pixel convention does a function, library, pipeline or data set obey, by how many pixels?
 
 The same as ``d2align audit``; --help tells more.
 """
