@@ -43,6 +43,6 @@ lr_multiplier.scheduler.milestones = [800, 950, 1000]
 lr_multiplier.warmup_length = 0.1
 train.max_iter = 1000
 train.init_checkpoint = ""
-train.eval_period = 1000
+train.eval_period = 0  # at the end alone
 train.checkpointer.period = 1000
 train.output_dir = "./output/lazy_mask_rcnn_shapes"

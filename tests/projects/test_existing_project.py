@@ -89,7 +89,7 @@ def test_the_lazy_tool_trains_and_evaluates_on_shapes(tmp_path: Path) -> None:
     subset += "register_shapes_subset('few', 'shapes_128_val', 4)\n"
     config.write_text(text + subset + "dataloader.test.dataset.names = 'few'\n")
     opts = ["dataloader.train.dataset.names=few", "dataloader.train.total_batch_size=2"]
-    opts += ["train.max_iter=2", "train.eval_period=2", "train.device=cpu"]
+    opts += ["train.max_iter=2", "train.device=cpu"]
     out = tmp_path / "out"
     tool = ROOT / "tools" / "lazyconfig_train_net.py"
     printed = run(tool, "--config-file", str(config), *opts, f"train.output_dir={out}")
