@@ -1,4 +1,4 @@
-"""Configs of published weights: each as its weights were trained, ready for --eval-only."""
+"""Configs for COCO and for a GPU: published weights as they were trained, fine-tunes, large images."""
 
 from __future__ import annotations
 
@@ -59,3 +59,11 @@ def test_the_fine_tune_starts_from_the_published_weights_all_aligned():
     assert cfg.MODEL.WEIGHTS.endswith("137260431/model_final_a54504.pkl")
     assert get_factors(cfg)["roi_align"] == "aligned"
     assert cfg.SOLVER.MAX_ITER == 5000 and cfg.SOLVER.STEPS == ()
+
+
+def test_gpu_config_is_all_aligned_on_the_large_built_in_data():
+    cfg = load_config(str(CONFIGS / "gpu" / "mask_rcnn_R_50_FPN_shapes_800.yaml"))
+    aligned = load_config(str(CONFIGS / "shapes" / "ablation_aligned.yaml"))
+    assert get_factors(cfg) == get_factors(aligned)
+    assert cfg.DATASETS.TRAIN == ("shapes_800_train",)
+    assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == aligned.MODEL.ROI_HEADS.NUM_CLASSES

@@ -15,7 +15,7 @@ Measure what each pixel convention costs in AP, on the built-in data, on a CPU.
 
 Shared bases are trained with every detail aligned. Then one detail at a time is turned: the
 paste on the same detections, the decode on the same weights, the flip in equal short
-fine-tunes, and (--full) anchors and RoIAlign in trainings branched from one early checkpoint.
+fine-tunes, and (--full) anchors and RoIAlign in fine-tunes to both conventions from bases of both.
 A run that is stopped goes on where it was when the same command is given again.
 """
 
@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bases", type=int, help="how many shared trainings")
     parser.add_argument("--iterations", type=int, help="of each base (default 600)")
     parser.add_argument("--finetune-iterations", type=int, help="of each fine-tune")
+    parser.add_argument(
+        "--learning-rate", type=float, help="of a base (default 0.002); the others go with it"
+    )
     parser.add_argument("--images", type=int, help="of the validation set (default 500)")
     parser.add_argument("--output", type=Path, help="folder (default output/ablation-<settings>)")
     parser.add_argument(
@@ -60,6 +63,10 @@ def run(args: argparse.Namespace) -> None:
         changes["finetune_iterations"] = args.finetune_iterations
     if args.images is not None:
         changes["num_images"] = args.images
+    if args.learning_rate is not None:
+        changes["learning_rate"] = args.learning_rate
+        changes["finetune_learning_rate"] = args.learning_rate / 4
+        changes["crossover_learning_rate"] = args.learning_rate / 2
     study = (full_study if args.full else quick_study)(**changes)
     output = args.output or Path("output") / f"ablation-{study.key()}"
     run_ablation(study, find_config(args.config_file), output, args.workers)
