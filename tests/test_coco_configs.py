@@ -1,4 +1,4 @@
-"""Configs for COCO and for a GPU: published weights as they were trained, fine-tunes, large images."""
+"""Configs for COCO and a GPU: published weights as they were trained, fine-tunes, large images."""
 
 from __future__ import annotations
 
