@@ -102,6 +102,8 @@ FULL_ARMS = (
     Arm("anchors_detectron1", "crossover", "anchors", "detectron1", "crossover"),
     Arm("roi_align_unaligned", "crossover", "roi_align", "unaligned", "crossover"),
     Arm("null_crossover", "crossover", "null", "other batches", "crossover"),
+    Arm("mask_resize_unbiased", "finetune", "mask_resize", "unbiased", "equal fine-tunes"),
+    Arm("anchor_offset_centred", "crossover", "anchor_offset", "centred", "crossover"),
     *(
         Arm(
             f"null_finetune_{draw}",

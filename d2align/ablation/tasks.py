@@ -223,8 +223,8 @@ def _detect(task: Task, cfg: Any, folder: Path, out: Path, report: Callable[[int
 
 
 def _turn(cfg: Any, arm: Arm | None) -> None:
-    from d2align.config import FACTORS, check_d2align_config, set_factor
+    from d2align.ablation.turning import turn
+    from d2align.config import check_d2align_config
 
-    if arm is not None and arm.factor in FACTORS:
-        set_factor(cfg, arm.factor, arm.value)
-        check_d2align_config(cfg)
+    turn(cfg, arm)
+    check_d2align_config(cfg)

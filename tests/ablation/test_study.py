@@ -10,6 +10,7 @@ from d2align.ablation.crossover import crossings
 from d2align.ablation.study import FULL_ARMS, Study, full_study, quick_study
 from d2align.ablation.tasks import plan
 from d2align.config import FACTORS
+from d2align.fixes import FIXES
 
 
 @pytest.mark.parametrize("study", [quick_study(), full_study()], ids=["quick", "full"])
@@ -24,7 +25,7 @@ def test_plan_makes_every_file_before_it_is_needed(study: Study):
 def test_quick_study_has_the_inference_factors_and_the_flip_and_full_has_all():
     quick = {arm.factor for arm in quick_study().arms}
     assert {"paste_mask", "box_transform", "flip", "null"} <= quick
-    assert set(FACTORS) < {arm.factor for arm in full_study().arms}
+    assert {*FACTORS, *FIXES} < {arm.factor for arm in full_study().arms}
     assert full_study().num_bases >= 3
 
 
@@ -32,7 +33,7 @@ def test_arms_turn_factors_to_known_values_and_names_are_unique():
     assert len({arm.name for arm in FULL_ARMS}) == len(FULL_ARMS)
     for arm in FULL_ARMS:
         if arm.factor != "null":
-            assert arm.value in FACTORS[arm.factor].values[1:]
+            assert arm.value in {**FACTORS, **FIXES}[arm.factor].values[1:]
 
 
 def test_equal_arms_train_for_equally_long():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from d2align.ablation.study import Arm
-from d2align.config import FACTORS, set_factor
+from d2align.ablation.turning import turn
 
 
 def config_diff(reference: Any, arm: Arm) -> list[str]:
@@ -20,8 +20,7 @@ def config_diff(reference: Any, arm: Arm) -> list[str]:
     """
     turned = reference.clone()
     turned.defrost()
-    if arm.factor in FACTORS:
-        set_factor(turned, arm.factor, arm.value)
+    turn(turned, arm)
     before, after = flat(reference), flat(turned)
     return [f"{k}: {before[k]} -> {after[k]}" for k in sorted(before) if before[k] != after[k]]
 
