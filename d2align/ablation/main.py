@@ -121,13 +121,21 @@ def _save(outcome: report.Outcome, root: Path) -> None:
 
 
 def _command(study: Study, config_file: str) -> str:
-    parts = ["tools/run_ablation.py", "--config-file", Path(config_file).name]
+    parts = ["tools/run_ablation.py", "--config-file", _from_configs(Path(config_file))]
     full = any(arm.kind == "crossover" for arm in study.arms)
     parts += ["--full"] if full else []
     parts += ["--bases", study.num_bases, "--images", study.num_images]
     parts += ["--iterations", study.early_iterations + study.late_iterations]
     parts += ["--finetune-iterations", study.finetune_iterations, *study.opts]
     return shlex.join(str(part) for part in parts)
+
+
+def _from_configs(path: Path) -> Path:
+    """The path from its last folder "configs" on, as in every checkout; or as it is."""
+    if "configs" not in path.parts:
+        return path
+    start = len(path.parts) - 1 - path.parts[::-1].index("configs")
+    return Path(*path.parts[start:])
 
 
 def _prepare_data(cfg: Any) -> str:

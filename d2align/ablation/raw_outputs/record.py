@@ -40,6 +40,8 @@ def record(
     dicts = get_detection_dataset_dicts(cfg.DATASETS.TEST[0], filter_empty=False)[:num_images]
     report(store.num_images)
     rest = dicts[store.num_images :]
+    if not rest:
+        return  # all kept by a run before, and Detectron2's loader refuses an empty list
     loader = build_detection_test_loader(
         rest, mapper=PixelExactDatasetMapper(cfg, is_train=False), num_workers=0
     )

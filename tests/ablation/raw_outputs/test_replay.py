@@ -136,6 +136,10 @@ def test_a_checkpoint_is_replayed_from_end_to_end(tmp_path: Path):
     reference = json.loads((tmp_path / "out" / "reference.json").read_text())
     assert [r["bbox"] for r in paste] == [r["bbox"] for r in reference] != []
     assert [r["segmentation"] for r in paste] != [r["segmentation"] for r in reference]
+    again = replay_checkpoint(cfg, settings)  # now all images are kept already
+    assert [row.delta for rows in again for row in rows] == [
+        row.delta for rows in table for row in rows
+    ]
 
 
 def test_bad_settings_are_refused_before_anything_is_written(tmp_path: Path):
