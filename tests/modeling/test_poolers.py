@@ -58,6 +58,18 @@ def test_pooler_equals_detectron2s(layout, kind, ratio, levels) -> None:
     torch.testing.assert_close(gradients, expected_gradients, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["ROIAlign", "ROIAlignV2"])
+def test_boxes_turned_inside_out_are_pooled_as_by_detectron2s(kind) -> None:
+    features, boxes = inputs()
+    boxes[0].tensor[3, 2] = boxes[0].tensor[3, 0] - 5  # no level: the root of a negative area
+    boxes[1].tensor[7, 2:] = boxes[1].tensor[7, :2] - 5
+    args = (7, SCALES, 2, kind)
+    out, _ = pool(FastROIPooler(*args), features, boxes)
+    expected, _ = pool(ROIPooler(*args), features, boxes)
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-5)
+    assert not out[3].any()
+
+
 def test_levels_are_pooled_at_once(monkeypatch) -> None:
     calls = []
     original = module.roi_align_pyramid_cpu
