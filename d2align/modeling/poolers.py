@@ -116,7 +116,7 @@ def _pool_levels_at_once(pooler: ROIPooler, x: Any, box_lists: Any) -> Tensor | 
         pooler.canonical_box_size,
         pooler.canonical_level,
     )
-    if len(assigned) and not (0 <= assigned.min() and assigned.max() < len(levels)):
+    if len(assigned) and not (assigned.min() >= 0 and assigned.max() < len(levels)):
         return None  # a box turned inside out has no level; ROIPooler gives zeros
     first = levels[0]
     return roi_align_pyramid_cpu(
