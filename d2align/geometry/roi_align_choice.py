@@ -49,7 +49,8 @@ def is_little(features: Tensor, rois: Tensor, size: Sequence[int]) -> bool:
     Returns:
         True if torchvision's kernel is faster, unless a bin has over 16 samples.
     """
-    least = _FEW_SAMPLES_WITH_GRADIENT if torch.is_grad_enabled() else _FEW_SAMPLES
+    has_gradient = features.requires_grad and torch.is_grad_enabled()
+    least = _FEW_SAMPLES_WITH_GRADIENT if has_gradient else _FEW_SAMPLES
     return 16 * rois.shape[0] * size[0] * size[1] * features.shape[1] < least
 
 
