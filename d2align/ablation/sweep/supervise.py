@@ -61,29 +61,37 @@ def _carry_out(
 ) -> str:
     started = time.monotonic()
     lease, token = attempt.claim()["lease"], attempt.claim()["token"]
-    with open(attempt.log, "wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", description["program"], str(arm.path), str(attempt.folder)],
-            env={**_environment(description), **environment, TOKEN_VARIABLE: token},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # with its children it is one group, which ends as one
-        )
+    process = None
     try:
+        process = _start(arm, attempt, description, {**environment, TOKEN_VARIABLE: token})
         _wait(process, arm, attempt, lease)
     except _LostError:
         _kill(process)
         return "taken"
     except BaseException:  # Ctrl-C, or the cluster wants its machine back
         _kill(process)
-        attempt.end("stopped", process.returncode, time.monotonic() - started, [])
+        kill_processes_of(token)  # also one that was just being started
+        attempt.end("stopped", -signal.SIGKILL, time.monotonic() - started, [])
         raise
     kill_processes_of(token)  # whatever children are left
     outcome = "done" if arm.is_done() else "failed"
     tail = [] if outcome == "done" else log_tail(attempt.log)
     attempt.end(outcome, process.returncode, time.monotonic() - started, tail)
     return outcome
+
+
+def _start(
+    arm: ArmFolder, attempt: Attempt, description: dict[str, Any], environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    with open(attempt.log, "wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", description["program"], str(arm.path), str(attempt.folder)],
+            env={**_environment(description), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # with its children it is one group, which ends as one
+        )
 
 
 def _environment(description: dict[str, Any]) -> dict[str, str]:
@@ -106,7 +114,9 @@ def _wait(process: subprocess.Popen[bytes], arm: ArmFolder, attempt: Attempt, le
             beaten = time.monotonic()
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: subprocess.Popen[bytes] | None) -> None:
+    if process is None:
+        return
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
