@@ -18,7 +18,6 @@ SWEEP = [
     "hydra-core>=1.3",
     "hydra-joblib-launcher",
     "hydra-submitit-launcher",
-    "scipy",
     "submitit",
 ]
 
@@ -82,6 +81,7 @@ setup(
             "pytest",
             "pytest-xdist",
             "ruff",
+            "scipy",
         ],
     },
 )

@@ -21,7 +21,7 @@ def main() -> int:
     try:
         from d2align.ablation.sweep.main import run_sweep
     except ModuleNotFoundError as e:
-        if e.name in ("hydra", "omegaconf", "jsonschema", "scipy"):
+        if e.name in ("hydra", "omegaconf", "jsonschema"):
             print(f"error: no module {e.name}: pip install 'd2align[sweep]'", file=sys.stderr)
             return 2
         raise

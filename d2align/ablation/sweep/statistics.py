@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from d2align.evaluation.student_t import t_quantile
+
 CONFIDENCE = 0.95
 
 
@@ -44,16 +46,5 @@ def seed_delta(deltas: Sequence[float]) -> SeedDelta:
     if n < 2:
         return SeedDelta(tuple(deltas), mean, None)
     variance = math.fsum((d - mean) ** 2 for d in deltas) / (n - 1)
-    half_width = t_quantile(n - 1) * math.sqrt(variance / n)
+    half_width = t_quantile(0.5 + CONFIDENCE / 2, n - 1) * math.sqrt(variance / n)
     return SeedDelta(tuple(deltas), mean, half_width)
-
-
-def t_quantile(degrees: int) -> float:
-    """Return the two-sided 95 % quantile of Student's t.
-
-    Args:
-        degrees: of freedom, at least 1.
-    """
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees, 0.5 + CONFIDENCE / 2))

@@ -15,8 +15,9 @@ from d2align.ablation.sweep.environment import code_version, environment
 from d2align.ablation.sweep.ledger import ArmFolder
 from d2align.ablation.sweep.results import SHARED_KEYS, read_results, write_result, write_results
 from d2align.ablation.sweep.schema import check_result, check_results
-from d2align.ablation.sweep.statistics import seed_delta, t_quantile
+from d2align.ablation.sweep.statistics import seed_delta
 from d2align.ablation.sweep.table import markdown
+from d2align.evaluation.student_t import t_quantile
 
 CONFIG = "configs/shapes/ablation_aligned.yaml"
 
@@ -142,7 +143,7 @@ def test_file_that_is_no_result_is_named(tmp_path: Path):
 
 
 def test_t_quantiles_are_those_of_the_books():
-    assert [round(t_quantile(n), 3) for n in (1, 2, 4, 30)] == [12.706, 4.303, 2.776, 2.042]
+    assert [round(t_quantile(0.975, n), 3) for n in (1, 2, 4, 30)] == [12.706, 4.303, 2.776, 2.042]
 
 
 def test_interval_by_hand():
