@@ -89,24 +89,41 @@ def draw_ratios(found: Sequence[dict[str, Any]], path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    rows = [row for one in found for row in one["rows"]]
-    figure = Figure(figsize=(9, 1.0 + 0.27 * len(rows)), layout="constrained")
+    lines = [line for one in found if one["rows"] for line in (one["title"], *one["rows"])]
+    figure = Figure(figsize=(10, 1.0 + 0.27 * len(lines)), layout="constrained")
     axes = figure.subplots()
-    for y, row in enumerate(rows):
-        colour = _WIN if row["ratio"] >= 1 else _LOSS
-        axes.plot([row["low"], row["high"]], [y, y], color=colour, lw=3, alpha=0.4)
-        axes.plot(row["ratio"], y, "o", color=colour, ms=5)
-        axes.annotate(f"{row['ratio']:.3g}", (row["high"], y), (6, 0), textcoords="offset points",
-                      va="center", fontsize=8)  # fmt: skip
+    for y, line in enumerate(lines):
+        if not isinstance(line, str):
+            _draw_ratio(axes, y, line)
     axes.axvline(1, color="#444444", lw=1)
     axes.set_xscale("log")
-    axes.set_yticks(range(len(rows)), [row["name"] for row in rows], fontsize=8)
-    axes.invert_yaxis()
+    names = [line if isinstance(line, str) else line["name"] for line in lines]
+    for label, line in zip(
+        axes.set_yticks(range(len(lines)), names, fontsize=8), lines, strict=True
+    ):
+        is_title = isinstance(line, str)
+        label.label1.set_fontweight("bold" if is_title else "normal")
+        label.tick1line.set_visible(not is_title)
+    axes.set_ylim(len(lines) - 0.3, -0.7)
     axes.set_xlabel("times faster than the peer (log scale; left of the line is a loss)")
     axes.grid(axis="x", color="#dddddd")
     axes.set_axisbelow(True)
-    axes.margins(y=0.01)
+    axes.margins(x=0.12)
     figure.savefig(path, dpi=130)
+
+
+def _draw_ratio(axes: Any, y: int, row: dict[str, Any]) -> None:
+    colour = _WIN if row["ratio"] >= 1 else _LOSS
+    axes.plot([row["low"], row["high"]], [y, y], color=colour, lw=3, alpha=0.4)
+    axes.plot(row["ratio"], y, "o", color=colour, ms=5)
+    axes.annotate(
+        f"{row['ratio']:.3g}",
+        (row["high"], y),
+        (6, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8,
+    )
 
 
 def draw_curves(curves: Sequence[dict[str, Any]], path: Path) -> None:

@@ -90,7 +90,7 @@ def measure(
         {"title", "rows", "notes"}.
     """
     quieten()
-    rounds = 2 if quick else 3
+    rounds = 2 if quick else 5
     rows, differences = [], []
     for title, problem in problems(quick, annotations, detections):
         differences.append(largest_difference(problem))
@@ -100,6 +100,7 @@ def measure(
         "title": f"COCO evaluation, boxes and masks, against Detectron2 {detectron2.__version__} "
         f"({peer()})",
         "rows": rows,
+        "curves": [images_curve(quick)],
         "notes": {"largest difference of a metric, of 100": max(differences), **memory(full)},
     }
 
@@ -122,6 +123,22 @@ def row_from_dense(title: str, problem: Problem, rounds: int) -> dict[str, Any]:
     theirs = functools.partial(evaluate, D2COCOEvaluator, part, dense)
     title = f"{title}, {len(dense)} from dense masks"
     return row(title, paired_ratio(ours, theirs, rounds))
+
+
+def images_curve(quick: bool) -> dict[str, Any]:
+    """Measure how the cost from RoI masks grows with the number of images; files are written."""
+    numbers = (5, 15) if quick else (3, 10, 30, 100, 300)
+    curve: dict[str, Any] = {
+        "title": "number of images (480x640, 100 masks each, files written)",
+        **{"x": list(numbers), "ours_ms": [], "peer_ms": []},
+    }
+    for number in numbers:
+        problem = draw_problem(number, FULL_SIZE)
+        works = (functools.partial(f, problem, True) for f in (ours_from_roi, theirs_from_roi))
+        found = paired_ratio(*works, 1 if number > 100 else 2)
+        curve["ours_ms"].append(found["ours_ms"])
+        curve["peer_ms"].append(found["peer_ms"])
+    return curve
 
 
 def problems(

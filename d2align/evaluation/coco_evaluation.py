@@ -14,7 +14,6 @@ from typing import Any
 
 import hotcoco
 import numpy as np
-import torch
 from detectron2.config import CfgNode
 from detectron2.evaluation import COCOEvaluator as D2COCOEvaluator
 from detectron2.utils import comm
@@ -33,7 +32,7 @@ from d2align.evaluation.coco_statistics import (
     evaluate_results,
     load_ground_truth,
 )
-from d2align.evaluation.files import open_whole
+from d2align.evaluation.predictions_file import as_rows, write_predictions
 
 Prediction = dict[str, Any]
 
@@ -158,8 +157,7 @@ class COCOEvaluator(D2COCOEvaluator):
         if self._output_dir:
             PathManager.mkdirs(self._output_dir)
             path = os.path.join(self._output_dir, "instances_predictions.pth")
-            with open_whole(path, "wb") as file:
-                torch.save([_as_rows(p) for p in predictions], file)
+            write_predictions(path, predictions)
         self._results, self.coco_evals = OrderedDict(), {}
         if "proposals" in predictions[0]:
             self._eval_box_proposals(predictions)
@@ -171,7 +169,7 @@ class COCOEvaluator(D2COCOEvaluator):
         self, predictions: list[Prediction], img_ids: Iterable[Any] | None = None
     ) -> None:
         if not self._use_fast_impl:
-            super()._eval_predictions([_as_rows(p) for p in predictions], img_ids=img_ids)
+            super()._eval_predictions([as_rows(p) for p in predictions], img_ids=img_ids)
             return
         self._logger.info("Preparing results for COCO format ...")
         results = self._in_dataset_categories(predictions)
@@ -243,9 +241,3 @@ def _check_limit(max_dets_per_image: int | None, use_fast_impl: bool) -> None:
             "max_dets_per_image: got a limit with use_fast_impl=False, which this Detectron2 does "
             "not have: leave out one of them"
         )
-
-
-def _as_rows(prediction: Prediction) -> Prediction:
-    if "instances" not in prediction:
-        return prediction
-    return {**prediction, "instances": list(prediction["instances"])}

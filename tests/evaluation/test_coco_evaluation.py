@@ -19,6 +19,7 @@ from predictions import feed, register, to_instances
 
 from d2align.evaluation import COCOEvaluator
 from d2align.evaluation.coco_evaluation import comm
+from d2align.evaluation.predictions_file import write_predictions
 
 LOGGER = "detectron2.evaluation.coco_evaluation"
 FIELDS = [(), ("masks",), ("keypoints",), ("masks", "keypoints")]
@@ -84,6 +85,16 @@ def test_everything_that_a_user_sees_is_as_from_detectron2(
     ]
     assert [p["instances"] for p in saved[0]] == [p["instances"] for p in saved[1]]
     assert [p.keys() for p in saved[0]] == [p.keys() for p in saved[1]]
+
+
+@pytest.mark.parametrize("image_id", [7, "seven", torch.tensor(7)], ids=["int", "str", "tensor"])
+def test_written_predictions_are_read_back(tmp_path: Path, image_id: Any) -> None:
+    rows = [{"image_id": 7, "category_id": 1, "bbox": [0.5, 1.0, 2.0, 3.25], "score": 0.1}]
+    path = tmp_path / "instances_predictions.pth"
+    write_predictions(str(path), [{"image_id": image_id, "instances": rows}])
+    (read,) = torch.load(path, weights_only=True)
+    assert read["instances"] == rows
+    assert read["image_id"] == image_id and type(read["image_id"]) is type(image_id)
 
 
 def test_only_some_images_and_tasks(problem: Any, name: str) -> None:
