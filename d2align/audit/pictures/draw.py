@@ -23,6 +23,7 @@ _DRAW: dict[str, Callable[[Finding], Any]] = {
     "flip_boxes": lines.draw_flip,
     "flip_coords": lines.draw_flip,
     "crop": planes.draw_crop,
+    "pad": lines.draw_pad,
     "box_pair": planes.draw_box_pair,
     "anchors": planes.draw_anchors,
     "box_area": lines.draw_width,

@@ -10,6 +10,8 @@ import numpy as np
 from d2align.audit.pictures.style import MEASURED, PIXEL, WANTED, bare, canvas
 from d2align.audit.record import Finding
 
+_PADDED = 6  # pixels of a padded row that are drawn
+
 
 def draw_resize(finding: Finding) -> Any:
     """Draw the samples of two small resizes between the pixels of their input.
@@ -53,6 +55,22 @@ def draw_sample_points(finding: Finding) -> Any:
     figure, axes = canvas(1.4)
     _samples(axes, (float(np.floor(low)), float(np.ceil(high))), points, list(read))
     bare(axes, f"points from {points[0]:g} to {points[-1]:g}")
+    return figure
+
+
+def draw_pad(finding: Finding) -> Any:
+    """Draw where the first pixels of an image are after padding, along x; as draw_resize."""
+    row, left = np.array(finding.evidence["row"]), int(finding.evidence["left"])
+    pixels = np.arange(_PADDED)
+    # A pixel is where the next one follows it: a repeated or mirrored edge shows some twice.
+    follows = np.append(np.abs(np.diff(row) - 1) < 0.01, False)
+    places = [np.flatnonzero(follows & (np.abs(row - i) < 0.01)) for i in pixels]
+    got = [float(p[0]) + 0.5 if len(p) else None for p in places]
+    wanted = left + pixels + 0.5
+    figure, axes = canvas(1.4)
+    ends = max(float(wanted[-1]), *(g for g in got if g is not None), 0.0)
+    _samples(axes, (0.0, float(np.ceil(ends))), wanted, got)
+    bare(axes, f"the first {_PADDED} pixels of a row, with {left} more on the left")
     return figure
 
 

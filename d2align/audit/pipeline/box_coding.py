@@ -73,24 +73,42 @@ def _on_arrays(transform: Any) -> tuple[Any, Any]:
 
 def _round_trip(pipeline: Pipeline) -> Finding:
     scene = make_scene(per_object=1)
-    with rigged(pipeline.model) as rig, _quadratic_loss(pipeline.model):
-        rig.deltas = _targets(rig, scene)
-        rig.scores = 8.0 + 0.2 * torch.arange(len(scene.proposals)).float()
-        detected = rig.detect(scene.inputs())
-    boxes = detected.pred_boxes.tensor.double().numpy()
-    wanted = scene.boxes / SCALE
-    if len(boxes) < len(wanted):
-        raise ProbeFailure(f"the heads found {len(boxes)} of {len(wanted)} boxes given to them")
-    centres = [(b[:, :2] + b[:, 2:]) / 2 for b in (wanted, boxes)]
-    nearest = np.abs(centres[0][:, None] - centres[1][None]).sum(axis=2).argmin(axis=1)
+    with rigged(pipeline.model) as rig:
+        boxes = detect_trained(rig, scene, scene.boxes / SCALE)
     return find_drift(
         _STAGE,
         "boxes of detections",
-        measure_drift(wanted, boxes[nearest]),
+        measure_drift(scene.boxes / SCALE, boxes),
         tolerance=_TOLERANCE_PX,
         parameters={"scale": 1 / SCALE},
         words=_WORDS,
     )
+
+
+def detect_trained(rig: Rig, scene: Scene, wanted: np.ndarray) -> np.ndarray:
+    """Return what heads that learnt the boxes of a scene perfectly detect.
+
+    Args:
+        rig: of the model.
+        scene: one proposal for each object.
+        wanted: (N, 4) XYXY, where the objects are, original pixels.
+
+    Returns:
+        (N, 4) the detected box nearest to each, original pixels.
+
+    Raises:
+        ProbeFailure: the loss does not tell its targets, or boxes are missing.
+    """
+    with _quadratic_loss(rig.model):
+        rig.deltas = _targets(rig, scene)
+    rig.scores = 8.0 + 0.2 * torch.arange(len(scene.proposals)).float()
+    boxes = rig.detect(scene.inputs()).pred_boxes.tensor.double().numpy()
+    if len(boxes) < len(wanted):
+        raise ProbeFailure(f"the heads found {len(boxes)} of {len(wanted)} boxes given to them")
+    centres = [(b[:, :2] + b[:, 2:]) / 2 for b in (wanted, boxes)]
+    nearest = np.abs(centres[0][:, None] - centres[1][None]).sum(axis=2).argmin(axis=1)
+    found: np.ndarray = boxes[nearest]
+    return found
 
 
 def _targets(rig: Rig, scene: Scene) -> torch.Tensor:

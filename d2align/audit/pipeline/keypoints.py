@@ -1,11 +1,12 @@
 """Keypoints: from ground truth to a cell of the heatmap, and from the heatmap back to the image.
 
-Which cell a keypoint is trained to is read off the gradient of the loss at a flat heatmap. That
-cell is then lit, and the model asked where it sees the keypoint.
+Which cell a keypoint is trained to is read off the gradient of the loss at a flat heatmap. A
+dome is then put over that cell, and the model asked where it sees the keypoint.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from d2align.audit.pipeline.drift import Drift, find_drift
 from d2align.audit.pipeline.load import Pipeline
 from d2align.audit.pipeline.rig import Rig, rigged
 from d2align.audit.pipeline.scene import SCALE, Scene, make_scene
+from d2align.audit.pipeline.targets import Target
 from d2align.audit.record import Finding
 
 _STAGE = "keypoints"
@@ -37,10 +39,10 @@ def audit_keypoints(pipeline: Pipeline) -> list[Finding]:
     if not getattr(getattr(pipeline.model, "roi_heads", None), "keypoint_on", False):
         return []
     scene = make_scene(_PROPOSALS)
-    points = _places(scene, pipeline.num_keypoints)
+    points = keypoint_places(scene.objects, pipeline.num_keypoints)
     with rigged(pipeline.model) as rig:
-        rows, cells, side = _targets(rig, scene, points)
-        found = _decode(rig, scene, rows, cells, side)
+        rows, cells, side = keypoint_targets(rig, scene, points)
+        found = decode_keypoints(rig, scene, rows, cells, side)
     boxes = scene.proposals[rows][:, None]
     unit = (boxes[..., 2:] - boxes[..., :2]) / side
     centres = boxes[..., :2] + (cells + 0.5) * unit
@@ -63,17 +65,36 @@ def audit_keypoints(pipeline: Pipeline) -> list[Finding]:
     ]
 
 
-def _places(scene: Scene, count: int) -> np.ndarray:
-    """(objects, K, 2) keypoints inside their objects' boxes, at even fractions of a pixel."""
-    boxes = np.array([o.box for o in scene.objects])
+def keypoint_places(objects: Sequence[Target], count: int) -> np.ndarray:
+    """Return (objects, count, 2) points inside the objects' boxes, at even fractions of a pixel.
+
+    Args:
+        objects: in an image.
+        count: keypoints of each, perhaps 0.
+    """
+    boxes = np.array([o.box for o in objects])
     steps = np.arange(1, len(boxes) * count + 1)[:, None] * np.array(_GOLDEN) % 1
     inside = 0.1 + 0.8 * steps.reshape(len(boxes), count, 2)
     places: np.ndarray = boxes[:, None, :2] + inside * (boxes[:, None, 2:] - boxes[:, None, :2])
     return places
 
 
-def _targets(rig: Rig, scene: Scene, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Which proposals were trained, (R, K, 2) the cells (x, y) of their keypoints, and the side."""
+def keypoint_targets(
+    rig: Rig, scene: Scene, points: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the cells to which the keypoints of a scene's proposals are trained.
+
+    Args:
+        rig: of the model.
+        scene: its objects and proposals.
+        points: (objects, K, 2), network pixels; None if the scene has a ground truth of its own.
+
+    Returns:
+        (R,) which proposal each row is of, (R, K, 2) cells (x, y), and cells a side.
+
+    Raises:
+        ProbeFailure: the loss does not tell.
+    """
     masks = "polygon" if getattr(rig.model.roi_heads, "mask_on", False) else None
     losses = rig.train(scene.inputs(scene.truth(masks=masks, keypoints=points)))
     if "keypoint_head" not in rig.seen or "loss_keypoint" not in losses:
@@ -90,17 +111,33 @@ def _targets(rig: Rig, scene: Scene, points: np.ndarray) -> tuple[np.ndarray, np
     return rows[kept], np.stack([best % side, best // side], axis=2)[kept], side
 
 
-def _decode(rig: Rig, scene: Scene, rows: np.ndarray, cells: np.ndarray, side: int) -> np.ndarray:
-    """(R, K, 2) where the model sees keypoints of which it lit those cells, original pixels."""
-    count, k = cells.shape[:2]
-    lit = torch.zeros(count, k, side, side)
-    x, y = (torch.from_numpy(cells[..., axis]) for axis in (0, 1))
-    lit[torch.arange(count)[:, None], torch.arange(k)[None], y, x] = _LIT
-    rig.heatmaps = lit
+def decode_keypoints(
+    rig: Rig, scene: Scene, rows: np.ndarray, cells: np.ndarray, side: int
+) -> np.ndarray:
+    """Return where a model sees keypoints of which certain cells are lit.
+
+    Args:
+        rig: of the model.
+        scene: its proposals are the detections.
+        rows: (R,) a proposal each.
+        cells: (R, K, 2) cells (x, y).
+        side: cells a side.
+
+    Returns:
+        (R, K, 2) points, original pixels.
+
+    Raises:
+        ProbeFailure: the model gives none.
+    """
+    # A dome over each cell: a lone lit one falls between the samples of a heatmap made smaller.
+    place = torch.arange(side)
+    x, y = (torch.from_numpy(cells[..., axis])[..., None] for axis in (0, 1))
+    away = ((place - x) ** 2)[..., None, :] + ((place - y) ** 2)[..., :, None]
+    rig.heatmaps = _LIT - away.float()
     given = scene.detections(scene.proposals[rows])
     found = rig.detect(scene.inputs(given=False), given)
-    if len(found) != count or not found.has("pred_keypoints"):
-        raise ProbeFailure(f"the model gave keypoints for {len(found)} of {count} detections")
+    if len(found) != len(rows) or not found.has("pred_keypoints"):
+        raise ProbeFailure(f"the model gave keypoints for {len(found)} of {len(rows)} detections")
     return found.pred_keypoints[:, :, :2].double().numpy()  # type: ignore[no-any-return]
 
 

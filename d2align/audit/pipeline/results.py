@@ -55,13 +55,17 @@ def audit_results(pipeline: Pipeline) -> list[Finding]:
 
 
 @contextlib.contextmanager
-def registered(objects: list[Target], num_keypoints: int, folder: Path) -> Iterator[None]:
+def registered(
+    objects: list[Target], num_keypoints: int, folder: Path, points: np.ndarray | None = None
+) -> Iterator[None]:
     """Register a data set of one image for a while.
 
     Args:
         objects: in the image.
-        num_keypoints: of each object, all of them at its centre.
+        num_keypoints: of each object.
         folder: for the annotations.
+        points: (objects, num_keypoints, 2) coordinates of keypoints; by default all of an object
+            are at its centre.
     """
     (h, w), path = objects[0].size, folder / "annotations.json"
     annotations = []
@@ -71,8 +75,9 @@ def registered(objects: list[Target], num_keypoints: int, folder: Path) -> Itera
         row |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
         row["segmentation"] = [o.polygon.reshape(-1).tolist()]
         if num_keypoints:
-            x, y = np.array(o.centre) - _HALF
-            row |= {"keypoints": [x, y, 2] * num_keypoints, "num_keypoints": num_keypoints}
+            own = np.tile(o.centre, (num_keypoints, 1)) if points is None else points[number - 1]
+            marked = np.column_stack([own - _HALF, np.full(num_keypoints, 2.0)])
+            row |= {"keypoints": marked.reshape(-1).tolist(), "num_keypoints": num_keypoints}
         annotations.append(row)
     category: dict[str, Any] = {"id": 1, "name": "disc"}
     if num_keypoints:
@@ -89,17 +94,21 @@ def registered(objects: list[Target], num_keypoints: int, folder: Path) -> Itera
         MetadataCatalog.remove(DATASET)
 
 
-def read_results(evaluator: Any, outputs: Instances, folder: Path) -> list[dict[str, Any]]:
-    """Return the rows that an evaluator writes for the detections of image 1.
+def read_results(pipeline: Pipeline, outputs: Instances, folder: Path) -> list[dict[str, Any]]:
+    """Return the rows that a pipeline's evaluator writes for the detections of image 1.
 
     Args:
-        evaluator: a DatasetEvaluator that writes into the folder.
-        outputs: the detections, original pixels.
+        pipeline: its data set is registered.
+        outputs: the detections, original pixels, best first.
         folder: where it writes.
 
+    Returns:
+        A row a detection, in their order.
+
     Raises:
-        ProbeFailure: it writes no results.
+        ProbeFailure: it writes no results, or not all.
     """
+    evaluator = pipeline.make_evaluator(DATASET, str(folder))
     evaluator.reset()
     evaluator.process([{"image_id": 1}], [{"instances": outputs}])
     evaluator.evaluate()
@@ -107,6 +116,8 @@ def read_results(evaluator: Any, outputs: Instances, folder: Path) -> list[dict[
     if not found:
         raise ProbeFailure(f"{type(evaluator).__name__} wrote no results file")
     rows: list[dict[str, Any]] = json.loads(found[0].read_text())
+    if len(rows) != len(outputs):
+        raise ProbeFailure(f"the results file has {len(rows)} rows for {len(outputs)} detections")
     return sorted(rows, key=lambda row: -row["score"])
 
 
@@ -124,11 +135,7 @@ def _results(pipeline: Pipeline, objects: list[Target], folder: Path) -> list[di
         centres = torch.tensor([o.centre for o in objects]).float()
         points = torch.cat([centres, torch.ones(len(objects), 1)], dim=1)
         out.pred_keypoints = points[:, None].repeat(1, pipeline.num_keypoints, 1)
-    evaluator = pipeline.make_evaluator(DATASET, str(folder / "inference"))
-    rows = read_results(evaluator, out, folder / "inference")
-    if len(rows) != len(objects):
-        raise ProbeFailure(f"the results file has {len(rows)} rows for {len(objects)} detections")
-    return rows
+    return read_results(pipeline, out, folder / "inference")
 
 
 def _judge_load(objects: list[Target], records: list[dict[str, Any]]) -> list[Finding]:
@@ -145,18 +152,39 @@ def _judge_load(objects: list[Target], records: list[dict[str, Any]]) -> list[Fi
 
 
 def _judge_results(objects: list[Target], rows: list[dict[str, Any]]) -> list[Finding]:
+    found = places_of(rows)
+    tolerances = {"masks": _RASTER_PX}
+    return [
+        _judge("results", name, objects, got.mean(axis=1) if got.ndim == 3 else got, tolerance)
+        for name, got in found.items()
+        for tolerance in [tolerances.get(name, _EXACT_PX)]
+    ]
+
+
+def places_of(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Return where the rows of a results file say that things are, original pixels.
+
+    Args:
+        rows: of a results file.
+
+    Returns:
+        "boxes" (N, 4) XYXY, and where rows have them "masks" (N, 4), their extents, and
+        "keypoints" (N, K, 2) coordinates.
+
+    Raises:
+        ProbeFailure: a mask is empty.
+    """
     xywh = np.array([row["bbox"] for row in rows], dtype=float)
-    boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-    findings = [_judge("results", "boxes", objects, boxes, _EXACT_PX)]
+    found = {"boxes": np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)}
     if all("segmentation" in row for row in rows):
-        masks = [coco_mask.decode(row["segmentation"]) for row in rows]
-        got = np.array([mask_extent(m) for m in masks])
-        findings.append(_judge("results", "masks", objects, got, _RASTER_PX))
+        extents = [mask_extent(coco_mask.decode(row["segmentation"])) for row in rows]
+        if any(e is None for e in extents):
+            raise ProbeFailure("masks of some detections are empty")
+        found["masks"] = np.array(extents)
     if all("keypoints" in row for row in rows):
         points = np.array([row["keypoints"] for row in rows], dtype=float)
-        got = points.reshape(len(rows), -1, 3)[:, :, :2].mean(axis=1) + _HALF
-        findings.append(_judge("results", "keypoints", objects, got, _EXACT_PX))
-    return findings
+        found["keypoints"] = points.reshape(len(rows), -1, 3)[:, :, :2] + _HALF
+    return found
 
 
 def _judge(stage: str, field: str, objects: list[Target], got: Any, tolerance: float) -> Finding:

@@ -29,7 +29,10 @@ class Rig:
         scores: (R,) logits of class 0.
         mask_logits: (N, M, M) that the mask head answers for every class, or None for zeros.
         heatmaps: (N, K, S, S) that the keypoint head answers, or None for zeros.
+        label_logits: (C, h, w) that the semantic head answers before its resize, or None for zeros.
         seen: by head, what it was last called with and what it answered.
+        inputs: that the model was last called with, as they are inside it.
+        given: detections for which masks and keypoints are wanted, of a panoptic model.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -39,6 +42,9 @@ class Rig:
         self.scores: Tensor | None = None
         self.mask_logits: Tensor | None = None
         self.heatmaps: Tensor | None = None
+        self.label_logits: Tensor | None = None
+        self.inputs: list[dict[str, Any]] = []
+        self.given: Any = None
         self.seen: dict[str, tuple[Any, Any]] = {}
 
     def train(self, inputs: dict[str, Any]) -> dict[str, Tensor]:
@@ -47,6 +53,9 @@ class Rig:
 
         self.model.train()
         self.seen.clear()
+        if is_panoptic(self.model):
+            h, w = inputs["image"].shape[-2:]
+            inputs = {**inputs, "sem_seg": torch.zeros(h, w, dtype=torch.int64)}
         with seeded(0), quiet(), EventStorage():
             losses: dict[str, Tensor] = self.model([inputs])
         return losses
@@ -61,10 +70,37 @@ class Rig:
         """
         self.model.eval()
         with quiet():
-            if given is None:
-                return self.model([inputs])[0]["instances"]
+            if given is None or is_panoptic(self.model):
+                return self.outputs(inputs, given)["instances"]
             found = self.model.inference([inputs], [given])[0]
         return found["instances"] if isinstance(found, dict) else found
+
+    @torch.no_grad()
+    def outputs(self, inputs: dict[str, Any], given: Any = None) -> dict[str, Any]:
+        """Return all that the model says of one image.
+
+        Args:
+            inputs: the model's; with "proposals" where ``given`` is None.
+            given: of a panoptic model, detections (network pixels) in place of proposals.
+        """
+        self.model.eval()
+        if is_panoptic(self.model) and hasattr(self.model, "inside"):
+            # An inclusive panoptic model turns what it is given in training alone.
+            if "proposals" in inputs:
+                inputs = {**inputs, "proposals": self.model.inside(inputs["proposals"], inputs)}
+            given = given and self.model.inside(given, inputs)
+        self.given = given
+        try:
+            with quiet():
+                found: dict[str, Any] = self.model([inputs])[0]
+        finally:
+            self.given = None
+        return found
+
+
+def is_panoptic(model: nn.Module) -> bool:
+    """Whether a model has a semantic head beside its regions."""
+    return hasattr(model, "sem_seg_head") and hasattr(model, "roi_heads")
 
 
 @contextlib.contextmanager
@@ -83,19 +119,21 @@ def rigged(model: nn.Module) -> Iterator[Rig]:
     heads = getattr(model, "roi_heads", None)
     if heads is None or not hasattr(model, "proposal_generator"):
         raise ProbeFailure("the model has no proposal_generator and roi_heads")
-    if hasattr(model, "sem_seg_head"):
-        raise ProbeFailure(
-            "the heads of a panoptic model take no given detections; audit them with "
-            "MODEL.META_ARCHITECTURE GeneralizedRCNN"
-        )
     rig = Rig(model)
     with contextlib.ExitStack() as stack:
 
         def replace(owner: Any, name: str, part: Any) -> None:
-            stack.enter_context(_replaced(owner, name, part))
+            stack.enter_context(replaced(owner, name, part))
 
         replace(model, "backbone", BlankBackbone(model.backbone))
-        replace(model, "proposal_generator", None)
+        if is_panoptic(model):
+            # It has no way in for proposals and detections.
+            replace(model, "preprocess_image", _remembered(rig, model.preprocess_image))
+            replace(model, "proposal_generator", GivenProposals(rig))
+            replace(heads, "forward", _heads_forward(rig, heads))
+            _replace_semantic(rig, model, replace)
+        else:
+            replace(model, "proposal_generator", None)
         # Every proposal is to be trained on.
         for owner, name, value in (
             (model, "vis_period", 0),
@@ -151,8 +189,59 @@ class BlankBackbone(nn.Module):
         }
 
 
+class GivenProposals(nn.Module):
+    """The proposals of the model's input, in the place of a generator of them."""
+
+    def __init__(self, rig: Rig) -> None:
+        """Take the rig that remembers the input."""
+        super().__init__()
+        self.rig = [rig]  # in a list, so that its model is no part of this module
+
+    def forward(self, images: Any, features: Any, truth: Any = None) -> tuple[list[Any], Any]:
+        """Return the proposals of each image, and no losses."""
+        return [x.get("proposals") for x in self.rig[0].inputs], {}
+
+
+def _remembered(rig: Rig, preprocess_image: Callable[..., Any]) -> Callable[..., Any]:
+    def call(inputs: list[dict[str, Any]]) -> Any:
+        rig.inputs = inputs
+        return preprocess_image(inputs)
+
+    return call
+
+
+def _heads_forward(rig: Rig, heads: Any) -> Callable[..., Any]:
+    forward = heads.forward
+
+    def call(images: Any, features: Any, proposals: Any, targets: Any = None) -> Any:
+        if rig.given is not None:
+            return heads.forward_with_given_boxes(features, [rig.given]), {}
+        return forward(images, features, proposals, targets)
+
+    return call
+
+
+def _replace_semantic(rig: Rig, model: Any, replace: Callable[..., None]) -> None:
+    head = model.sem_seg_head
+    if not hasattr(head, "layers"):
+        raise ProbeFailure("the semantic head has no layers() whose logits could be given")
+    layers = head.layers
+    shapes: dict[int, tuple[int, ...]] = {}
+
+    def answer(features: Any) -> Tensor:
+        height = next(iter(features.values())).shape[-2]
+        if height not in shapes:
+            with torch.no_grad():
+                shapes[height] = layers(features).shape
+        if rig.label_logits is not None and not model.training:
+            return rig.label_logits[None].expand(shapes[height])
+        return torch.zeros(shapes[height])
+
+    replace(head, "layers", answer)
+
+
 @contextlib.contextmanager
-def _replaced(owner: Any, name: str, part: Any) -> Iterator[None]:
+def replaced(owner: Any, name: str, part: Any) -> Iterator[None]:
     """Set an attribute of an instance for a while."""
     own = name in vars(owner) or name in getattr(owner, "_modules", {})
     before = getattr(owner, name)

@@ -29,11 +29,17 @@ class Scene:
         objects: in network pixels.
         proposals: (N, 4) XYXY, network pixels; each overlaps one object.
         owners: (N,) the object of each.
+        network: (h, w) of the image, pixels.
+        base: what the input has besides; by default a black image of ``ORIGINAL`` size.
+        given_truth: ground truth in place of one made of the objects.
     """
 
     objects: Sequence[Target]
     proposals: np.ndarray
     owners: np.ndarray
+    network: tuple[int, int] = NETWORK
+    base: dict[str, Any] | None = None
+    given_truth: Instances | None = None
 
     @property
     def boxes(self) -> np.ndarray:
@@ -48,10 +54,11 @@ class Scene:
             given: whether the proposals are part of it.
         """
         h, w = ORIGINAL
-        found = {"image": torch.zeros(3, *NETWORK), "height": h, "width": w, "image_id": 1}
+        found = {"image": torch.zeros(3, *self.network), "height": h, "width": w, "image_id": 1}
+        found |= self.base or {}
         if given:
             found["proposals"] = Instances(
-                NETWORK,
+                self.network,
                 proposal_boxes=Boxes(torch.tensor(self.proposals).float()),
                 objectness_logits=torch.arange(len(self.proposals), 0, -1).float(),
             )
@@ -64,7 +71,9 @@ class Scene:
             masks: polygon | bitmask, or None.
             keypoints: (objects, K, 2), network pixels, or None.
         """
-        found = Instances(NETWORK)
+        if self.given_truth is not None:
+            return self.given_truth
+        found = Instances(self.network)
         found.gt_boxes = Boxes(torch.tensor(np.array([o.box for o in self.objects])).float())
         found.gt_classes = torch.zeros(len(self.objects), dtype=torch.int64)
         if masks == "polygon":
@@ -81,7 +90,7 @@ class Scene:
     def detections(self, boxes: np.ndarray) -> Instances:
         """Return boxes (N, 4), network pixels, as detections of class 0, best first."""
         return Instances(
-            NETWORK,
+            self.network,
             pred_boxes=Boxes(torch.tensor(boxes).float()),
             scores=torch.linspace(0.9, 0.5, len(boxes)),
             pred_classes=torch.zeros(len(boxes), dtype=torch.int64),
@@ -96,10 +105,11 @@ class Scene:
         Raises:
             ProbeFailure: none of them is a proposal.
         """
-        away = np.abs(boxes.detach().double().numpy()[:, None, :] - self.proposals[None]).max(
-            axis=2
-        )
+        away = np.abs(boxes.detach().double().numpy()[:, None, :] - self.proposals[None])
+        away = away.max(axis=2)
         rows = np.where(away.min(axis=1) < _NEAR, away.argmin(axis=1), -1)
+        # Of ground truth and a proposal close to it, the proposal is the nearer.
+        rows[away.argmin(axis=0)[rows] != np.arange(len(rows))] = -1
         if (rows < 0).all():
             raise ProbeFailure("the model's heads were given none of the proposals")
         return rows

@@ -13,16 +13,19 @@ from d2align.audit.pipeline.labels import audit_labels
 from d2align.audit.pipeline.load import Pipeline
 from d2align.audit.pipeline.mapper import audit_mapper
 from d2align.audit.pipeline.mask_target import audit_mask_target
+from d2align.audit.pipeline.matching import audit_matching
 from d2align.audit.pipeline.output import audit_output
 from d2align.audit.pipeline.paste import audit_paste
 from d2align.audit.pipeline.pooling import audit_pooling
 from d2align.audit.pipeline.results import audit_results
+from d2align.audit.pipeline.whole import audit_whole
 from d2align.audit.record import Finding
 
 STAGES: dict[str, Callable[[Pipeline], list[Finding]]] = {
     "mapper": audit_mapper,
     "labels": audit_labels,
     "anchors": audit_anchors,
+    "matching": audit_matching,
     "box_coding": audit_box_coding,
     "box_round_trip": audit_box_round_trip,
     "pooling": audit_pooling,
@@ -32,6 +35,7 @@ STAGES: dict[str, Callable[[Pipeline], list[Finding]]] = {
     "output": audit_output,
     "dense_output": audit_dense,
     "results": audit_results,
+    "whole": audit_whole,
 }
 
 

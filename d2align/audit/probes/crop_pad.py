@@ -94,7 +94,7 @@ def probe_pad(fn: Any, subject: str) -> Finding:
         away,
         _PAD_WORDS,
         parameters={"border": _border(x[top + h // 2, :left])},
-        evidence={"row": (x[top + h // 2] / 5).tolist()},
+        evidence={"row": (x[top + h // 2] / 5).tolist(), "left": left},
     )
 
 

@@ -48,6 +48,18 @@ class InclusiveInside:
         """
         return [_float_instances(r) for r in results]
 
+    def inside(self, instances: Instances, inputs: dict[str, Any]) -> Instances:
+        """Return Instances of float boxes and coordinates as they are inside the model.
+
+        Args:
+            instances: ground truth, proposals or detections, in network pixels.
+            inputs: of the image.
+
+        Returns:
+            Inclusive indices.
+        """
+        return _inclusive_instances(instances, self._size(inputs))
+
     def _inclusive_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         size = self._size(inputs)
         given = {k: inputs[k] for k in ("instances", "proposals") if k in inputs}

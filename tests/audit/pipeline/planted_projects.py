@@ -26,6 +26,11 @@ _TINY = (
 )
 PLAIN = (*_TINY, "MODEL.META_ARCHITECTURE", "GeneralizedRCNN")
 POLYGON = ("INPUT.MASK_FORMAT", "polygon")
+PANOPTIC = (
+    *("MODEL.META_ARCHITECTURE", "PanopticFPN", "MODEL.SEM_SEG_HEAD.CONVS_DIM", "8"),
+    *("MODEL.SEM_SEG_HEAD.NORM", "''", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", "3"),
+    *("MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH", "0.0"),
+)
 
 
 def tiny(name: str = "aligned", *opts: str, plain: bool = True, **kwargs: Any) -> Pipeline:
@@ -148,7 +153,8 @@ def masks_pasted_into_rounded_boxes(project: Pipeline) -> Pipeline:
             r.pred_boxes = Boxes(r.pred_boxes.tensor.round())
         out = GeneralizedRCNN._postprocess(raw, inputs, [r.image_size for r in raw])
         for o, boxes, r, i in zip(out, exact, raw, inputs, strict=True):
-            scale = i["width"] / r.image_size[1]
+            h, w = r.image_size
+            scale = torch.tensor([i["width"] / w, i["height"] / h]).repeat(2)
             o["instances"].pred_boxes = Boxes(boxes * scale)
         return out
 
@@ -192,6 +198,59 @@ def decode_one_too_far(project: Pipeline) -> Pipeline:
         original(deltas, boxes) + torch.tensor([0.0, 0.0, 1.0, 1.0]).repeat(deltas.shape[1] // 4)
     )
     return project
+
+
+def matched_by_inclusive_overlaps(project: Pipeline) -> Pipeline:
+    heads = project.model.roi_heads
+    original = type(heads).label_and_sample_proposals
+
+    def widened(instances: list[Any], name: str, pixels: float) -> list[Any]:
+        out = [copy.copy(x) for x in instances]
+        for x in out:
+            x._fields = {**x._fields, name: Boxes(x.get(name).tensor.clone())}
+            x.get(name).tensor[:, 2:] += pixels
+        return out
+
+    def label(self: Any, proposals: list[Any], targets: list[Any]) -> list[Any]:
+        given = widened(proposals, "proposal_boxes", 1.0), widened(targets, "gt_boxes", 1.0)
+        sampled = original(self, *given)
+        return widened(widened(sampled, "proposal_boxes", -1.0), "gt_boxes", -1.0)
+
+    _with_class(heads, label_and_sample_proposals=label)
+    return project
+
+
+def labels_of_panoptic_half_a_pixel_off(project: Pipeline) -> Pipeline:
+    original = type(project.model).inference
+
+    def inference(self: Any, inputs: Any, do_postprocess: bool = True) -> Any:
+        found = original(self, inputs, do_postprocess)
+        for x in found if do_postprocess else ():
+            x["sem_seg"] = x["sem_seg"].roll(1, dims=2)
+        return found
+
+    _with_class(project.model, inference=inference)
+    return project
+
+
+def a_pixel_added_by_the_mapper_and_taken_off_in_results(project: Pipeline) -> Pipeline:
+    def change(found: dict[str, Any]) -> None:
+        h, w = found["image"].shape[-2:]
+        pixel = torch.tensor([w / found["width"], h / found["height"]])
+        found["instances"].gt_boxes.tensor[:, 2:] += pixel
+
+    def make(dataset: str, folder: str) -> Any:
+        evaluator = project.make_evaluator(dataset, folder)
+
+        def process(inputs: Any, outputs: Any) -> None:
+            for o in outputs:
+                o["instances"].pred_boxes.tensor[:, 2:] -= 1
+            type(evaluator).process(evaluator, inputs, outputs)
+
+        evaluator.process = process
+        return evaluator
+
+    return dataclasses.replace(mapped(project, change), make_evaluator=make)
 
 
 def results_with_inclusive_widths(project: Pipeline) -> Pipeline:

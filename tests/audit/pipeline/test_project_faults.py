@@ -17,7 +17,12 @@ from d2align.data import UnbiasedMasks
 
 # The paste probe takes two seconds, the rest one.
 QUICK = [name for name in STAGES if name != "paste"]
-MASKS, KEYPOINTS = "aligned", "keypoint_aligned"
+MASKS, KEYPOINTS, PANOPTIC = "aligned", "keypoint_aligned", "panoptic"
+
+
+def plain(base: str) -> Pipeline:
+    """A small project of Detectron2's own parts."""
+    return tiny(MASKS, *planted.PANOPTIC) if base == PANOPTIC else tiny(base)
 
 
 def faults(project: Pipeline, stages: Any = None) -> dict[str, Finding]:
@@ -40,6 +45,26 @@ def test_plain_keypoint_project_has_no_faults() -> None:
     assert faults(tiny(KEYPOINTS)) == {}
 
 
+def test_plain_panoptic_project_has_no_faults() -> None:
+    found = audit_pipeline(plain(PANOPTIC))
+    subjects = {f.subject for f in found}
+    assert {"matching: proposals", "paste: masks of detections", "whole: masks"} <= subjects
+    assert {
+        "output: labels",
+        "box coding: boxes of detections",
+        "mask target: polygons",
+    } <= subjects
+    bad = {f.subject for f in found if f.status != "aligned"}
+    assert bad == {"anchors: anchor_generator", "labels by dtype: float32 masks"}
+
+
+def test_the_errors_of_two_stages_that_cancel_are_none_on_the_whole() -> None:
+    project = planted.a_pixel_added_by_the_mapper_and_taken_off_in_results(plain(MASKS))
+    found = faults(project, QUICK)
+    assert found["results: boxes"].error_px == pytest.approx(1.0, abs=0.01)
+    assert "mapper, resize: boxes" in found and "whole: boxes" not in found
+
+
 FLIPS = ("flip", "resize and flip")
 # Fault, the project it is planted in, and for each subject its convention and pixels.
 CASES: list[tuple[Callable[[Pipeline], Pipeline], str, dict[str, tuple[str, float]]]] = [
@@ -54,7 +79,8 @@ CASES: list[tuple[Callable[[Pipeline], Pipeline], str, dict[str, tuple[str, floa
         {
             f"mapper, {case}: boxes": ("inclusive", 1.0)
             for case in ("read", "resize", "flip", "resize and flip")
-        },
+        }
+        | {"whole: boxes": ("sum_of_stages", 1.786)},  # a pixel of the network's 112
     ),
     (
         planted.keypoints_half_a_pixel_off,
@@ -62,7 +88,8 @@ CASES: list[tuple[Callable[[Pipeline], Pipeline], str, dict[str, tuple[str, floa
         {
             f"mapper, {case}: keypoints": ("half_pixel_shift", 0.5)
             for case in ("read", "resize", "flip", "resize and flip")
-        },
+        }
+        | {"whole: keypoints": ("sum_of_stages", 0.893)},
     ),
     (
         planted.unaligned_box_pooler,
@@ -72,7 +99,11 @@ CASES: list[tuple[Callable[[Pipeline], Pipeline], str, dict[str, tuple[str, floa
     (
         planted.boxes_scaled_by_last_pixels,
         MASKS,
-        {"output: boxes": ("scaled", 0.357), "box coding: boxes of detections": ("scaled", 0.357)},
+        {
+            "output: boxes": ("scaled", 0.357),
+            "box coding: boxes of detections": ("scaled", 0.357),
+            "whole: boxes": ("sum_of_stages", 0.73),
+        },
     ),
     (
         planted.decode_one_too_far,
@@ -80,17 +111,32 @@ CASES: list[tuple[Callable[[Pipeline], Pipeline], str, dict[str, tuple[str, floa
         {
             "box coding: roi_heads.box_predictor": ("unknown", 1.0),
             "box coding: boxes of detections": ("inclusive", 0.625),
+            # Masks are learnt in boxes as wide as those into which they are pasted: none is off.
+            "whole: boxes": ("sum_of_stages", 1.786),
         },
     ),
     (
         planted.results_with_inclusive_widths,
         MASKS,
-        {"results: boxes": ("inclusive", 1.0)},
+        {"results: boxes": ("inclusive", 1.0), "whole: boxes": ("sum_of_stages", 1.0)},
     ),
     (
         planted.results_without_the_half_of_keypoints,
         KEYPOINTS,
-        {"results: keypoints": ("half_pixel_shift", 0.5)},
+        {
+            "results: keypoints": ("half_pixel_shift", 0.5),
+            "whole: keypoints": ("sum_of_stages", 0.5),
+        },
+    ),
+    (
+        planted.matched_by_inclusive_overlaps,
+        MASKS,
+        {"matching: proposals": ("inclusive", 1.0)},
+    ),
+    (
+        planted.labels_of_panoptic_half_a_pixel_off,
+        PANOPTIC,
+        {"output: labels": ("shifted", 1.0)},
     ),
 ]
 
@@ -101,7 +147,7 @@ CASES: list[tuple[Callable[[Pipeline], Pipeline], str, dict[str, tuple[str, floa
 def test_planted_fault_is_found_where_it_is(
     plant: Callable[[Pipeline], Pipeline], base: str, expected: dict[str, tuple[str, float]]
 ) -> None:
-    found = faults(plant(tiny(base)), QUICK)
+    found = faults(plant(plain(base)), QUICK)
     assert {s: f.convention for s, f in found.items()} == {s: c for s, (c, _) in expected.items()}
     for subject, (_, pixels) in expected.items():
         assert found[subject].error_px == pytest.approx(pixels, rel=0.15)
@@ -133,7 +179,7 @@ def test_masks_resized_by_another_rule() -> None:
 
 def test_masks_cropped_in_rounded_boxes() -> None:
     found = faults(planted.masks_cropped_in_rounded_boxes(tiny(MASKS)), QUICK)
-    assert set(found) == {"mask target: polygons", "mask target: bitmasks"}
+    assert set(found) == {"mask target: polygons", "mask target: bitmasks", "whole: masks"}
     # The box moves up and left by half a pixel on average, so in it the mask moves right and down.
     assert found["mask target: bitmasks"].parameters["x_px"] == pytest.approx(0.5, abs=0.2)
 
@@ -155,6 +201,7 @@ DETECTRON1 = {
     "mapper, flip: polygons": ("index_flip", 1.0),
     "mapper, resize and flip: polygons": ("index_flip", 1.41),
     "anchors: anchor_generator": ("index_centre", 0.5),
+    "matching: proposal_generator": ("inclusive", 1.0),
     "box coding: proposal_generator": ("detectron1", 1.0),
     "box coding: roi_heads.box_predictor": ("detectron1", 1.0),
     "pooling: roi_heads.box_pooler": ("unaligned", 2.0),
@@ -162,12 +209,15 @@ DETECTRON1 = {
     "mask target: polygons": ("last_pixel_left_out", 1.6),
     "paste: masks of detections": ("detectron1", 0.98),
     "output: masks": ("shifted", 0.58),
+    "whole: masks": ("sum_of_stages", 0.58),
 }
 PY_FASTER_RCNN = {
     **DETECTRON1,
     "box coding: proposal_generator": ("py_faster_rcnn", 1.0),
     "box coding: roi_heads.box_predictor": ("py_faster_rcnn", 1.0),
     "box coding: boxes of detections": ("py_faster_rcnn", 1.0),
+    "whole: boxes": ("sum_of_stages", 1.0),
+    "whole: masks": ("sum_of_stages", 0.58),
 }
 PRESETS = {"aligned": {}, "detectron1": DETECTRON1, "py_faster_rcnn": PY_FASTER_RCNN}
 
@@ -180,6 +230,13 @@ def test_presets_show_their_history_stage_by_stage(preset: str) -> None:
     assert {s: f.convention for s, f in found.items()} == {s: c for s, (c, _) in expected.items()}
     for subject, (_, pixels) in expected.items():
         assert found[subject].error_px == pytest.approx(pixels, rel=0.15), subject
+
+
+def test_a_preset_in_a_panoptic_model_is_what_it_is_in_others() -> None:
+    pytest.importorskip("cv2")
+    opts = (*planted.PANOPTIC, "MODEL.META_ARCHITECTURE", "PixelExactPanopticFPN")
+    found = faults(tiny("detectron1", *opts, plain=False))
+    assert {s: f.convention for s, f in found.items()} == {s: c for s, (c, _) in DETECTRON1.items()}
 
 
 def test_detectron2s_random_extent_erodes_masks_and_ours_does_not() -> None:
