@@ -62,7 +62,21 @@ def test_installed_libraries_do_what_the_card_says(name: str) -> None:
     libraries = {library_of(f) for f in card.findings}
     before = Card({}, [f for f in CARD.findings if library_of(f) in libraries], {})
     changes = [f"{c.kind} {c.subject}: {c.what}" for c in compare_cards(before, card)]
+    if changes and (older := older_than_the_card(card)):
+        pytest.skip(f"older than the card's, and not the same: {older}")
     assert changes == [], f"to accept them: {HOW}"
+
+
+def older_than_the_card(card: Card) -> list[str]:
+    return [
+        f"{name} {version}"
+        for name, version in card.versions.items()
+        if name in CARD.versions and numbers(version) < numbers(CARD.versions[name])
+    ]
+
+
+def numbers(version: str) -> list[int]:
+    return [int(part) for part in version.partition("+")[0].split(".") if part.isdigit()]
 
 
 @pytest.mark.parametrize("name", ADAPTERS)

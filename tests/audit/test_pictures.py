@@ -51,6 +51,19 @@ def test_a_picture_shows_what_was_measured() -> None:
     assert draw(finding) != draw(other)
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"x_px": -2.0, "y_px": -2.0, "strides": [4, 8]},
+        {"x1_px": 0.0, "y1_px": 0.0, "x2_px": 1.0, "y2_px": 1.0, "x_px": 0.5, "y_px": 0.5},
+    ],
+)
+def test_stages_of_a_pipeline_are_drawn(parameters: dict[str, float]) -> None:
+    data = {"kind": "anchors", "subject": "anchors: a", "parameters": parameters, "evidence": {}}
+    picture = draw(Finding.from_json(measured("anchors").to_json() | data))
+    assert picture is not None and ET.fromstring(picture).tag.endswith("svg")
+
+
 def test_what_failed_has_no_picture() -> None:
     assert draw(audit_function(lambda *args: None, "resize", subject="it")) is None
 

@@ -44,6 +44,11 @@ def draw(finding: Finding) -> bytes | None:
     Returns:
         An SVG file's bytes, or None if there is nothing to draw.
     """
-    if finding.status == "failed" or finding.kind not in _DRAW:
+    if finding.status == "failed":
+        return None
+    # Stages of a pipeline, some of which are called as functions are, measure a drift.
+    if "x_px" in finding.parameters:
+        return svg(planes.draw_drift(finding))
+    if finding.kind not in _DRAW:
         return None
     return svg(_DRAW[finding.kind](finding))

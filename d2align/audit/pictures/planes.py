@@ -80,6 +80,22 @@ def draw_anchors(finding: Finding) -> Any:
     return figure
 
 
+def draw_drift(finding: Finding) -> Any:
+    """Draw by how much a field of a pipeline moved on average; as draw_paste_mask."""
+    parameters = finding.parameters
+    if "x1_px" in parameters:
+        box = np.array([10.3, 10.3, 30.7, 30.7])
+        return _corners(box, box + [parameters[f"{edge}_px"] for edge in ("x1", "y1", "x2", "y2")])
+    x, y = float(parameters["x_px"]), float(parameters["y_px"])
+    reach = max(2.2, float(np.ceil(max(abs(x), abs(y)))) + 1.2)
+    figure, axes = canvas(2.6)
+    pixel_grid(axes, (10.3 - reach, 10.3 + reach), (10.3 - reach, 10.3 + reach))
+    axes.plot(10.3, 10.3, "o", mfc="white", mec=WANTED, ms=10, mew=1.8)
+    axes.plot(10.3 + x, 10.3 + y, "o", color=MEASURED, ms=6)
+    bare(axes, "where a point should be, and where it is on average")
+    return figure
+
+
 def draw_rotate(finding: Finding) -> Any:
     """Draw the middle of an image and the point about which it turned; as draw_paste_mask."""
     middle = np.array(_WARPED) / 2
