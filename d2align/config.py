@@ -52,13 +52,16 @@ _ANCHOR_NAMES = {"DefaultAnchorGenerator": "float", "Detectron1AnchorGenerator":
 
 
 def _get_roi_align(cfg: Any) -> str:
-    found = {cfg.MODEL[head].POOLER_TYPE for head in _POOLERS}
+    # A head that crops nothing, such as PointRend's of masks, has none.
+    found = {cfg.MODEL[head].POOLER_TYPE for head in _POOLERS} - {""}
     named = {_POOLER_TYPES.get(t, t) for t in found}
     return named.pop() if len(named) == 1 else "mixed"
 
 
 def _set_roi_align(cfg: Any, value: str) -> None:
     for head in _POOLERS:
+        if not cfg.MODEL[head].POOLER_TYPE:
+            continue
         cfg.MODEL[head].POOLER_TYPE = {v: k for k, v in _POOLER_TYPES.items()}[value]
 
 
@@ -202,7 +205,7 @@ def check_d2align_config(cfg: Any) -> None:
     for name, factor in FACTORS.items():
         if factor.keys[0].startswith("D2ALIGN."):
             _check_choice(factor.keys[0], factor.get(cfg), choices(name))
-    known = (*_POOLER_TYPES, "ROIPool", "ROIAlignRotated")
+    known = (*_POOLER_TYPES, "ROIPool", "ROIAlignRotated", "")
     for head in _POOLERS:
         _check_choice(f"MODEL.{head}.POOLER_TYPE", cfg.MODEL[head].POOLER_TYPE, known)
     _check_mask_target(cfg)

@@ -335,6 +335,14 @@ def test_poolers_of_different_kinds_and_other_components_are_told_by_name() -> N
     assert get_factors(cfg)["anchors"] == "RotatedAnchorGenerator"
 
 
+def test_heads_without_a_pooler_are_left_out_of_the_factor() -> None:
+    none = ("MODEL.ROI_MASK_HEAD.POOLER_TYPE", "")
+    assert get_factors(aligned(*none))["roi_align"] == "aligned"
+    cfg = load(CONFIGS / "shapes" / "ablation_detectron1.yaml", *none)
+    assert get_factors(cfg)["roi_align"] == "unaligned"
+    assert cfg.MODEL.ROI_MASK_HEAD.POOLER_TYPE == ""
+
+
 def test_cpu_line_is_printed_where_there_is_no_gpu(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,9 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+_PACKAGE = Path(__file__).resolve().parents[1]
+_OURS = (_PACKAGE, _PACKAGE.parent / "projects", _PACKAGE.parent / "tools")
+
 
 def fail_politely(main: Callable[[], int | None]) -> int:
     """Run a tool's main function, turning bad input into a message and an exit code.
@@ -31,6 +34,6 @@ def fail_politely(main: Callable[[], int | None]) -> int:
 
 
 def _is_ours(error: Exception) -> bool:
-    """Whether an error was raised by d2align's own checks."""
-    where = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    return "d2align" in Path(where[-1]).parts
+    """Whether an error was raised by d2align's own checks, or by those of its projects."""
+    where = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
+    return any(where.is_relative_to(folder) for folder in _OURS)

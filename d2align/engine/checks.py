@@ -11,14 +11,15 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
 from d2align.data.shapes.register import is_shapes, prepare_shapes
-from d2align.engine.config import load_config
+from d2align.engine.config import LoadConfig, load_config
 
 
-def check_run(args: Namespace) -> Any:
+def check_run(args: Namespace, load: LoadConfig = load_config) -> Any:
     """Return the config of a command line, after making sure that its run can start.
 
     Args:
         args: what Detectron2's ``default_argument_parser`` gives.
+        load: makes the config of a file and overrides, a project's own in place of d2align's.
 
     Returns:
         A CfgNode that is not frozen.
@@ -26,7 +27,7 @@ def check_run(args: Namespace) -> Any:
     Raises:
         ValueError: bad config, missing data or weights that cannot be had; nothing is written.
     """
-    cfg = load_config(args.config_file, args.opts)
+    cfg = load(args.config_file, args.opts)
     check_datasets(cfg, eval_only=getattr(args, "eval_only", False))
     check_weights(cfg, resume=getattr(args, "resume", False))
     return cfg

@@ -16,16 +16,18 @@ from torch.nn.parallel import DistributedDataParallel
 from d2align.checkpoint import SafeCheckpointer, trusts_checkpoints
 from d2align.config import get_factors
 from d2align.engine.checks import check_run
+from d2align.engine.config import LoadConfig, load_config
 from d2align.engine.trainer import Trainer
 
 logger = logging.getLogger("d2align")
 
 
-def setup(args: Namespace) -> Any:
+def setup(args: Namespace, load: LoadConfig = load_config) -> Any:
     """Return the frozen config of a command line, after making sure that its run can start.
 
     Args:
         args: what Detectron2's ``default_argument_parser`` gives.
+        load: makes the config of a file and overrides, a project's own in place of d2align's.
 
     Returns:
         A frozen CfgNode.
@@ -33,7 +35,7 @@ def setup(args: Namespace) -> Any:
     Raises:
         ValueError: bad config, missing data or weights that cannot be had; nothing is written.
     """
-    cfg = check_run(args)
+    cfg = check_run(args, load)
     cfg.freeze()
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="d2align")
@@ -42,11 +44,15 @@ def setup(args: Namespace) -> Any:
     return cfg
 
 
-def run(args: Namespace) -> Any:
+def run(
+    args: Namespace, load: LoadConfig = load_config, trainer_class: type[Trainer] = Trainer
+) -> Any:
     """Train, or with ``args.eval_only`` evaluate, as a command line says.
 
     Args:
         args: what Detectron2's ``default_argument_parser`` gives.
+        load: as for ``setup``.
+        trainer_class: Trainer, or a project's own subclass of it.
 
     Returns:
         The last evaluation results.
@@ -54,21 +60,21 @@ def run(args: Namespace) -> Any:
     Raises:
         ValueError: as ``setup``.
     """
-    cfg = setup(args)
+    cfg = setup(args, load)
     if args.eval_only:
-        model = Trainer.build_model(cfg)
+        model = trainer_class.build_model(cfg)
         trust = trusts_checkpoints(cfg)
         checkpointer = SafeCheckpointer(model, cfg.OUTPUT_DIR, trust=trust)
         checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         if comm.get_world_size() > 1 and cfg.MODEL.DEVICE != "cpu":
             model = DistributedDataParallel(model, device_ids=[comm.get_local_rank()])
-        results = Trainer.test(cfg, model)
+        results = trainer_class.test(cfg, model)
         if cfg.TEST.AUG.ENABLED:
-            results.update(Trainer.test_with_tta(cfg, model))
+            results.update(trainer_class.test_with_tta(cfg, model))
         if comm.is_main_process():
             verify_results(cfg, results)
         return results
-    trainer = Trainer(cfg)
+    trainer = trainer_class(cfg)
     trainer.resume_or_load(resume=args.resume)
     if cfg.TEST.AUG.ENABLED:
         with_tta = functools.partial(trainer.test_with_tta, cfg, trainer.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from detectron2.modeling import ANCHOR_GENERATOR_REGISTRY
 
 from d2align.config import add_d2align_config, check_d2align_config
 from d2align.modeling.small_backbone import add_small_backbone_config
+
+# Makes the config of a file and overrides.
+LoadConfig = Callable[[str, list[str]], Any]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -32,12 +36,17 @@ def find_config(config_file: str) -> str:
     return config_file
 
 
-def load_config(config_file: str, opts: list[str] | None = None) -> Any:
+def load_config(
+    config_file: str,
+    opts: list[str] | None = None,
+    add_keys: Sequence[Callable[[Any], None]] = (),
+) -> Any:
     """Return a config from a file and overrides, checked but not frozen.
 
     Args:
         config_file: path of a YAML file, read safely (no Python tags); "" takes the defaults.
         opts: KEY VALUE KEY VALUE ...
+        add_keys: functions that add keys of a project's own, before the file is read.
 
     Returns:
         A Detectron2 CfgNode with d2align's keys.
@@ -48,6 +57,8 @@ def load_config(config_file: str, opts: list[str] | None = None) -> Any:
     cfg = get_cfg()
     add_d2align_config(cfg)
     add_small_backbone_config(cfg)
+    for add in add_keys:
+        add(cfg)
     if config_file:
         _merge_file(cfg, config_file)
     try:

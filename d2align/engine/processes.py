@@ -15,11 +15,12 @@ from detectron2.engine import launch as d2_launch
 from detectron2.utils import comm
 
 from d2align.engine.checks import check_run
+from d2align.engine.config import LoadConfig, load_config
 
 _LAUNCH_TIMEOUT = timedelta(minutes=30)
 
 
-def launch(main: Callable[..., Any], args: Namespace) -> None:
+def launch(main: Callable[..., Any], args: Namespace, load: LoadConfig = load_config) -> None:
     """Run a main function in every process that a command line asks for.
 
     On a machine without GPUs, ``--num-gpus N`` starts N CPU processes that talk over gloo.
@@ -27,11 +28,12 @@ def launch(main: Callable[..., Any], args: Namespace) -> None:
     Args:
         main: called as main(args) in each process.
         args: what Detectron2's ``default_argument_parser`` gives.
+        load: makes the config of a file and overrides, a project's own in place of d2align's.
     """
     world = args.num_gpus * args.num_machines
     if world > 1:
         # Once here, so that bad input is told once and not from inside every process.
-        check_run(args)
+        check_run(args, load)
     if torch.cuda.is_available() or world <= 1:
         d2_launch(
             main,
