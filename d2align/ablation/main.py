@@ -16,9 +16,10 @@ from d2align.ablation.comparison import Comparison, Row, read_nulls
 from d2align.ablation.report.diffs import config_diff
 from d2align.ablation.report.headline import headline_row
 from d2align.ablation.runner import run_study
-from d2align.ablation.study import Study
+from d2align.ablation.study import FULL_ARMS, QUICK_ARMS, Study
 from d2align.ablation.tasks import Task
-from d2align.data.shapes import SPECS, generate_shapes, shapes_paths
+from d2align.data.shapes import SPECS, shapes_paths
+from d2align.data.shapes.register import ENCODED, prepare_shapes
 from d2align.engine import load_config
 
 _LEAD = (
@@ -49,6 +50,7 @@ def run_ablation(study: Study, config_file: str, root: Path, workers: int) -> li
     """
     started = time.monotonic()
     cfg = load_config(config_file, list(study.opts))
+    _check_masks(study, cfg)
     comparison = Comparison(study, root, _prepare_data(cfg))
     timings = {"data": time.monotonic() - started}
     table = _Rows(study, comparison, started, timings)
@@ -124,6 +126,8 @@ def _command(study: Study, config_file: str) -> str:
     parts = ["tools/run_ablation.py", "--config-file", _from_configs(Path(config_file))]
     full = any(arm.kind == "crossover" for arm in study.arms)
     parts += ["--full"] if full else []
+    if study.arms not in (QUICK_ARMS, FULL_ARMS):
+        parts += ["--arms", *(arm.name for arm in study.arms)]
     parts += ["--bases", study.num_bases, "--images", study.num_images]
     parts += ["--iterations", study.early_iterations + study.late_iterations]
     parts += ["--finetune-iterations", study.finetune_iterations, *study.opts]
@@ -138,10 +142,21 @@ def _from_configs(path: Path) -> Path:
     return Path(*path.parts[start:])
 
 
+def _check_masks(study: Study, cfg: Any) -> None:
+    if any(arm.factor == "mask_resize" for arm in study.arms):
+        others = [name for name in cfg.DATASETS.TRAIN if name not in ENCODED]
+        if others:
+            raise ValueError(
+                f"--arms: got mask_resize_unbiased, which has no effect on the polygons of "
+                f"{others}; add DATASETS.TRAIN \"('shapes_128_rle_train',)\""
+            )
+
+
 def _prepare_data(cfg: Any) -> str:
     names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
     for name in names:
-        if name not in SPECS:
-            raise ValueError(f"--config-file: its data set {name!r} is not one of {list(SPECS)}")
-        generate_shapes(name)
+        if name not in SPECS and name not in ENCODED:
+            known = [*SPECS, *ENCODED]
+            raise ValueError(f"--config-file: its data set {name!r} is not one of {known}")
+    prepare_shapes(names)
     return str(shapes_paths(cfg.DATASETS.TEST[0]).json_file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -102,7 +103,6 @@ FULL_ARMS = (
     Arm("anchors_detectron1", "crossover", "anchors", "detectron1", "crossover"),
     Arm("roi_align_unaligned", "crossover", "roi_align", "unaligned", "crossover"),
     Arm("null_crossover", "crossover", "null", "other batches", "crossover"),
-    Arm("mask_resize_unbiased", "finetune", "mask_resize", "unbiased", "equal fine-tunes"),
     Arm("anchor_offset_centred", "crossover", "anchor_offset", "centred", "crossover"),
     *(
         Arm(
@@ -117,6 +117,31 @@ FULL_ARMS = (
     ),
 )
 
+# Every arm. Polygons are not resized as pixels are, so the last one is for RLE masks alone.
+ARMS = (
+    *FULL_ARMS,
+    Arm("mask_resize_unbiased", "finetune", "mask_resize", "unbiased", "equal fine-tunes"),
+)
+
+
+def choose_arms(names: Sequence[str]) -> tuple[Arm, ...]:
+    """Return arms by their names.
+
+    Args:
+        names: from ``ARMS``.
+
+    Returns:
+        Them, in the order of ``ARMS``.
+
+    Raises:
+        ValueError: an unknown name; the message lists the choices.
+    """
+    known = [arm.name for arm in ARMS]
+    unknown = sorted(set(names) - set(known))
+    if unknown or not names:
+        raise ValueError(f"--arms: got {unknown or 'none'}, expected some of {known}")
+    return tuple(arm for arm in ARMS if arm.name in names)
+
 
 def quick_study(**changes: Any) -> Study:
     """Return the study of the factors that act in inference, and the flip: minutes on two cores.
@@ -127,7 +152,7 @@ def quick_study(**changes: Any) -> Study:
     Returns:
         A Study.
     """
-    return Study(arms=QUICK_ARMS, **changes)
+    return Study(**{"arms": QUICK_ARMS, **changes})
 
 
 def full_study(**changes: Any) -> Study:
@@ -140,4 +165,4 @@ def full_study(**changes: Any) -> Study:
         A Study.
     """
     sizes = {"num_bases": 4, "num_draws": 1000, "num_nulls": 100}
-    return Study(arms=FULL_ARMS, **{**sizes, **changes})
+    return Study(**{"arms": FULL_ARMS, **sizes, **changes})

@@ -23,7 +23,7 @@ from d2align.ablation.report.markdown import markdown
 from d2align.ablation.report.page import Code, Link, Page, Section, Table
 from d2align.ablation.report.tables import size_ranges
 from d2align.ablation.report.wording import format_delta, what_would_resolve
-from d2align.ablation.study import FULL_ARMS, QUICK_ARMS, Arm
+from d2align.ablation.study import ARMS, FULL_ARMS, QUICK_ARMS, Arm
 from d2align.evaluation.bootstrap import PairedDelta, paired_bootstrap
 from d2align.evaluation.matches import match_detections
 from d2align.evaluation.perturb import shift_boxes
@@ -219,7 +219,7 @@ def test_config_diff_is_exactly_what_the_factor_turns():
 
     cfg = tiny_config()
     cfg.freeze()
-    by_factor = {arm.factor: config_diff(cfg, arm) for arm in FULL_ARMS}
+    by_factor = {arm.factor: config_diff(cfg, arm) for arm in ARMS}
     assert by_factor["null"] == []
     assert by_factor["mask_target"] == ["D2ALIGN.MASK_TARGET: aligned -> unaligned"]
     assert by_factor["roi_align"] == [

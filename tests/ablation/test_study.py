@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from d2align.ablation.crossover import crossings
-from d2align.ablation.study import FULL_ARMS, Study, full_study, quick_study
+from d2align.ablation.study import ARMS, FULL_ARMS, Study, choose_arms, full_study, quick_study
 from d2align.ablation.tasks import plan
 from d2align.config import FACTORS
 from d2align.fixes import FIXES
@@ -25,15 +25,33 @@ def test_plan_makes_every_file_before_it_is_needed(study: Study):
 def test_quick_study_has_the_inference_factors_and_the_flip_and_full_has_all():
     quick = {arm.factor for arm in quick_study().arms}
     assert {"paste_mask", "box_transform", "flip", "null"} <= quick
-    assert {*FACTORS, *FIXES} < {arm.factor for arm in full_study().arms}
+    assert {*FACTORS, *FIXES} - {"mask_resize"} < {arm.factor for arm in full_study().arms}
+    assert {*FACTORS, *FIXES} < {arm.factor for arm in ARMS}
     assert full_study().num_bases >= 3
 
 
 def test_arms_turn_factors_to_known_values_and_names_are_unique():
-    assert len({arm.name for arm in FULL_ARMS}) == len(FULL_ARMS)
-    for arm in FULL_ARMS:
+    assert len({arm.name for arm in ARMS}) == len(ARMS)
+    for arm in ARMS:
         if arm.factor != "null":
             assert arm.value in {**FACTORS, **FIXES}[arm.factor].values[1:]
+
+
+def test_arms_are_chosen_by_name():
+    chosen = choose_arms(["anchor_offset_centred", "flip_index"])
+    assert [arm.name for arm in chosen] == ["flip_index", "anchor_offset_centred"]
+    assert full_study(arms=chosen).arms == chosen and full_study(arms=chosen).num_bases == 4
+    with pytest.raises(ValueError, match=r"--arms: got \['flips'\].*flip_index"):
+        choose_arms(["flips"])
+
+
+def test_masks_to_be_resized_must_not_be_polygons(tmp_path):
+    from d2align.ablation.main import run_ablation
+
+    study = quick_study(arms=choose_arms(["mask_resize_unbiased"]))
+    with pytest.raises(ValueError, match=r"polygons of \['shapes_128_train'\].*shapes_128_rle"):
+        run_ablation(study, "configs/shapes/ablation_aligned.yaml", tmp_path / "out", 1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_equal_arms_train_for_equally_long():

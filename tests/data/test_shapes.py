@@ -537,6 +537,32 @@ def test_subset_loads_through_the_catalog(tmp_path: Path):
             MetadataCatalog.remove(registered)
 
 
+def test_encoded_masks_are_those_of_the_polygons(tmp_path: Path):
+    from detectron2.data import DatasetCatalog
+    from pycocotools import mask as coco_mask
+
+    from d2align.data.shapes.register import ENCODED, _load, _load_encoded, register_shapes
+
+    register_shapes()
+    assert ENCODED["shapes_128_rle_train"] == "shapes_128_train"
+    assert set(ENCODED) <= set(DatasetCatalog.list())
+    drawn, encoded = (
+        f("shapes_128_train", "shapes_128_train", str(tmp_path), 6) for f in (_load, _load_encoded)
+    )
+    count = 0
+    for a, b in zip(drawn, encoded, strict=True):
+        assert a["file_name"] == b["file_name"]
+        for outline, mask in zip(a["annotations"], b["annotations"], strict=True):
+            if outline["iscrowd"]:
+                continue
+            covered = polygon_coverage(outlines(outline), (a["height"], a["width"])) >= 0.5
+            bits = coco_mask.decode(mask["segmentation"]).astype(bool)
+            assert (covered & bits).sum() / (covered | bits).sum() > 0.85
+            assert outline["bbox"] == mask["bbox"]
+            count += 1
+    assert count > 6
+
+
 def _check_keypoints(records: list[dict]) -> None:
     """Detectron2 adds the half pixel: the loaded keypoints are coords, inside the outline."""
     for record in records:

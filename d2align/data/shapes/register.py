@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+import pycocotools.mask as coco_mask
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 
@@ -16,12 +17,30 @@ from .specs import SPECS, get_spec
 
 Cache = str | os.PathLike[str] | None
 
+# Data sets whose masks are RLE, which resize as pixels do, and those of which they are made.
+ENCODED = {
+    name.replace("_train", "_rle_train"): name
+    for name, spec in SPECS.items()
+    if spec.split == "train" and not spec.has_keypoints
+}
+
 _REGISTERED: dict[str, partial[list[dict[str, Any]]]] = {}
 
 
 def _load(name: str, base: str, cache: str, num_images: int | None) -> list[dict[str, Any]]:
     paths = generate_shapes(base, cache, num_images)
     return load_coco_json(str(paths.json_file), str(paths.image_root), name)
+
+
+def _load_encoded(name: str, base: str, cache: str, num_images: int | None) -> list[dict[str, Any]]:
+    records = _load(name, base, cache, num_images)
+    for record in records:
+        size = record["height"], record["width"]
+        for annotation in record["annotations"]:
+            if isinstance(annotation["segmentation"], list):
+                parts = coco_mask.frPyObjects(annotation["segmentation"], *size)
+                annotation["segmentation"] = coco_mask.merge(parts)
+    return records
 
 
 def _metadata(base: str, image_root: str, json_file: str) -> dict[str, Any]:
@@ -39,10 +58,12 @@ def _metadata(base: str, image_root: str, json_file: str) -> dict[str, Any]:
     return metadata
 
 
-def _register(name: str, base: str, num_images: int | None, cache: Cache) -> None:
+def _register(
+    name: str, base: str, num_images: int | None, cache: Cache, load: Any = _load
+) -> None:
     paths = shapes_paths(base, cache, num_images)
     root = str(paths.json_file.parents[2])  # fixed now: later the environment may differ
-    loader = partial(_load, name, base, root, num_images)
+    loader = partial(load, name, base, root, num_images)
     DatasetCatalog.register(name, loader)
     _REGISTERED[name] = loader
     entries = _metadata(base, str(paths.image_root), str(paths.json_file))
@@ -52,6 +73,8 @@ def _register(name: str, base: str, num_images: int | None, cache: Cache) -> Non
 def register_shapes(cache: Cache = None) -> None:
     """Register the eight data sets; a name that is registered already is left as it is.
 
+    Those of instances to train on are registered once more, as ``shapes_128_rle_train`` and
+    ``shapes_800_rle_train``: the same images and boxes, with RLE masks in place of polygons.
     Nothing is generated until a data set is loaded. The cache folder is settled here.
 
     Args:
@@ -60,6 +83,9 @@ def register_shapes(cache: Cache = None) -> None:
     for name in SPECS:
         if name not in DatasetCatalog.list():
             _register(name, name, None, cache)
+    for encoded, name in ENCODED.items():
+        if encoded not in DatasetCatalog.list():
+            _register(encoded, name, None, cache, _load_encoded)
 
 
 def register_shapes_subset(name: str, base: str, num_images: int, cache: Cache = None) -> None:
