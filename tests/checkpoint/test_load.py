@@ -194,7 +194,8 @@ def _names(data: bytes) -> set[tuple[str, str]]:
             module, name = argument.split(" ")
             found.add((restricted_pickle._PLACES_TODAY.get(module, module), name))
         elif op.name == "STACK_GLOBAL":
-            found |= {(m, n) for m in strings for n in strings}
+            places = {restricted_pickle._PLACES_TODAY.get(s, s) for s in strings}
+            found |= {(m, n) for m in places for n in strings}
         elif isinstance(argument, str):
             strings.append(argument)
     return found

@@ -9,6 +9,7 @@ import pytest
 import torch
 from detectron2.modeling.postprocessing import detector_postprocess as d2_postprocess
 from detectron2.structures import Boxes, Instances, ROIMasks
+from older_torch import skip_unless_sampled_on_cpu
 from tiny_models import assert_same_instances
 
 from d2align import geometry
@@ -94,6 +95,7 @@ def test_postprocess_takes_detections_without_masks(name: str) -> None:
 
 
 def test_postprocess_takes_half_precision_masks() -> None:
+    skip_unless_sampled_on_cpu(torch.bfloat16)
     ours = detector_postprocess(raw(dtype=torch.bfloat16), 160, 200)
     theirs = d2_postprocess(raw(dtype=torch.bfloat16), 160, 200)
     assert_same_instances([ours], [theirs])
