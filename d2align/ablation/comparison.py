@@ -13,7 +13,7 @@ import numpy as np
 
 from d2align.ablation.atomic import write_text
 from d2align.ablation.crossover import crossings
-from d2align.ablation.study import REFERENCE_FINETUNE, Arm, Study
+from d2align.ablation.study import Arm, Study, finetunes
 from d2align.ablation.tasks import null_file, results_file
 from d2align.evaluation.bootstrap import PairedDelta, paired_bootstrap, verdict
 from d2align.evaluation.matches import MatchTable, match_detections
@@ -85,11 +85,13 @@ class Comparison:
             arm: one of the study's.
 
         Returns:
-            One pair, or several of a crossover; a reference None is the base itself.
+            One pair, or several of a fine-tune or crossover; a reference None is the base itself.
         """
         if arm.kind == "crossover":
             return [(a.arm, b.arm) for a, b in crossings(self.study, arm)]
-        return [(REFERENCE_FINETUNE if arm.kind == "finetune" else None, arm)]
+        if arm.kind == "finetune":
+            return [(reference, variant) for _, reference, variant in finetunes(self.study, arm)]
+        return [(None, arm)]
 
     def files(self, arm: Arm, bases: Sequence[int]) -> list[list[tuple[Path, Path]]]:
         """Return the results files of an arm's pairs.

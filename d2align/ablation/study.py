@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 REFERENCE = "reference"
@@ -45,6 +45,8 @@ class Study:
             crossovers need are trained under a variant from there on.
         late_iterations: of a base and of each branch, from there on.
         finetune_iterations: of each fine-tuned arm.
+        finetune_orders: how many orders of batches a fine-tune is repeated with: one alone may be
+            a lucky one, of the reference's above all, with which every arm is compared.
         crossover_iterations: of each fine-tune of a crossover.
         crossover_orders: how many orders of batches a crossover is repeated with.
         learning_rate: of the early part; the late part starts from it and decays to 0.
@@ -61,6 +63,7 @@ class Study:
     early_iterations: int = 240
     late_iterations: int = 360
     finetune_iterations: int = 100
+    finetune_orders: int = 2
     crossover_iterations: int = 120
     crossover_orders: int = 2
     learning_rate: float = 0.002
@@ -74,8 +77,11 @@ class Study:
     def settings(self) -> dict[str, Any]:
         """Return everything that decides the trained weights and detections, as JSON types."""
         settings = json.loads(json.dumps(asdict(self)))
-        for key in ("arms", "num_bases", "crossover_orders", "num_draws", "num_nulls"):
-            del settings[key]  # more arms or bases add to what is there
+        # More of these add to what is there.
+        for key in ("arms", "num_bases", "num_draws", "num_nulls"):
+            del settings[key]
+        for key in ("finetune_orders", "crossover_orders"):
+            del settings[key]
         return settings
 
     def key(self) -> str:
@@ -86,6 +92,27 @@ class Study:
 
 # What fine-tuned arms are compared with: as long a training, with nothing turned.
 REFERENCE_FINETUNE = Arm(f"{REFERENCE}_finetune", "finetune", REFERENCE, "aligned")
+
+
+def finetunes(study: Study, arm: Arm) -> list[tuple[int, Arm, Arm]]:
+    """Return the pairs of fine-tunes whose mean difference is an arm's.
+
+    Args:
+        study: the study, for how many orders of batches.
+        arm: an arm of kind "finetune".
+
+    Returns:
+        (order, the reference with it, the arm with it) for each order of batches.
+    """
+    return [
+        (order, _in_order(REFERENCE_FINETUNE, order), _in_order(arm, order))
+        for order in range(study.finetune_orders)
+    ]
+
+
+def _in_order(arm: Arm, order: int) -> Arm:
+    return replace(arm, name=f"{arm.name}-order{order}") if order else arm
+
 
 QUICK_ARMS = (
     Arm("paste_mask_detectron1", "replay", "paste_mask", "detectron1", "same detections"),

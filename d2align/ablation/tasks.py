@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from d2align.ablation.crossover import Crossing, crossings
-from d2align.ablation.study import REFERENCE, REFERENCE_FINETUNE, Arm, Study
+from d2align.ablation.study import REFERENCE, Arm, Study, finetunes
 
 # Seconds of one core, roughly: they set the progress bar's pace, nothing else.
 ITERATION_COST = 0.30
@@ -33,7 +33,7 @@ class Task:
         out: the file, relative to the study's folder.
         needs: files that must be there before.
         units: work, in iterations, images or draws.
-        order: which order of batches, of a crossing.
+        order: which order of batches, of a fine-tune or a crossing.
     """
 
     kind: str
@@ -96,10 +96,10 @@ def _plan_base(study: Study, base: int) -> list[Task]:
         Task("late", base, None, final, (early,), study.late_iterations),
     ]
     tasks += _plan_detections(study, base, None, final)
-    finetuned = any(a.kind == "finetune" for a in study.arms)
-    for arm in [*([REFERENCE_FINETUNE] if finetuned else []), *study.arms]:
+    for arm in study.arms:
         tasks += _plan_arm(study, base, arm, early, final)
-    return list(dict.fromkeys(tasks))  # crossovers share the crossing from aligned to aligned
+    # Fine-tunes share their references, crossovers the crossing from aligned to aligned.
+    return list(dict.fromkeys(tasks))
 
 
 def _plan_arm(study: Study, base: int, arm: Arm, early: str, final: str) -> list[Task]:
@@ -114,7 +114,13 @@ def _plan_arm(study: Study, base: int, arm: Arm, early: str, final: str) -> list
         branch = Task("late", base, arm, weights, (early,), study.late_iterations)
         pairs = [_plan_crossing(study, base, c) for pair in crossings(study, arm) for c in pair]
         return [branch, *(task for tasks in pairs for task in tasks)]
-    training = Task("finetune", base, arm, weights, (final,), study.finetune_iterations)
+    ends = [(order, end) for order, *pair in finetunes(study, arm) for end in pair]
+    return [task for order, end in ends for task in _plan_finetune(study, base, end, order, final)]
+
+
+def _plan_finetune(study: Study, base: int, arm: Arm, order: int, final: str) -> list[Task]:
+    weights, iterations = f"base{base}/{arm.name}.pth", study.finetune_iterations
+    training = Task("finetune", base, arm, weights, (final,), iterations, order)
     return [training, *_plan_detections(study, base, arm, weights)]
 
 

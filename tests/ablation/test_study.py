@@ -7,7 +7,15 @@ from dataclasses import replace
 import pytest
 
 from d2align.ablation.crossover import crossings
-from d2align.ablation.study import ARMS, FULL_ARMS, Study, choose_arms, full_study, quick_study
+from d2align.ablation.study import (
+    ARMS,
+    FULL_ARMS,
+    Study,
+    choose_arms,
+    finetunes,
+    full_study,
+    quick_study,
+)
 from d2align.ablation.tasks import plan
 from d2align.config import FACTORS
 from d2align.fixes import FIXES
@@ -65,6 +73,19 @@ def test_key_depends_on_what_decides_the_weights_and_on_nothing_else():
     assert study.key() == replace(study, num_bases=7, num_draws=3, arms=FULL_ARMS).key()
     assert study.key() != replace(study, late_iterations=1).key()
     assert study.key() != replace(study, opts=("MODEL.DEVICE", "cpu")).key()
+
+
+def test_fine_tunes_are_repeated_with_other_batches_that_both_ends_share():
+    study = quick_study()
+    arm = next(a for a in study.arms if a.name == "flip_detectron1")
+    by_out = {task.out: task for task in plan(study) if task.kind == "finetune" and task.base == 1}
+    pairs = finetunes(study, arm)
+    assert [order for order, *_ in pairs] == [0, 1]
+    for order, reference, variant in pairs:
+        ends = [by_out[f"base1/{end.name}.pth"] for end in (reference, variant)]
+        assert [task.order for task in ends] == [order, order]
+        assert [task.arm.factor for task in ends] == ["reference", "flip"]
+    assert len(by_out) == 6  # the reference's are shared with the null
 
 
 def test_a_crossover_fine_tunes_both_ends_from_both_starts_with_equal_batches():
