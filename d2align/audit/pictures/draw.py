@@ -32,6 +32,9 @@ _DRAW: dict[str, Callable[[Finding], Any]] = {
     "mask_to_box": planes.draw_mask_to_box,
     "find_contours": planes.draw_find_contours,
     "rasterize_polygon": planes.draw_rasterize_polygon,
+    # Of pipelines, with the evidence of the function's kind.
+    "box coding": planes.draw_box_pair,
+    "paste": planes.draw_paste_mask,
 }
 
 

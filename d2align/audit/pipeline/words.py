@@ -17,6 +17,7 @@ class Rule(NamedTuple):
 
 
 Words = tuple[Rule, ...]
+_SHOWN_PX, _SHOWN_SHARE = 5e-3, 5e-5  # with two digits less is nothing, of pixels and per cent
 _NEAR = 0.1  # pixels, in telling faults from each other
 
 
@@ -56,14 +57,20 @@ def explain(
         )
     for rule in rules:
         if rule.fits(drift, max(tolerance, _NEAR), parameters):
-            numbers = {**parameters, "x": drift.x, "y": drift.y, "field": field}
-            numbers["error"] = drift.error
+            numbers = {**parameters, "x": drift.x, "y": drift.y, "error": drift.error}
+            numbers = {name: _without_minus_zero(name, v) for name, v in numbers.items()}
+            numbers["field"] = field
             return rule.convention, _capital(rule.sentence.format(**numbers))
     return "shifted", (
         f"{_capital(field)}: off by {drift.x:+.2f} px (x), {drift.y:+.2f} px (y) on average, by "
         f"up to {drift.error:.2f} px, after stage {stage!r}. Fix: look there for a - 1, a + 1, a "
         "0.5 or a rounding."
     )
+
+
+def _without_minus_zero(name: str, value: Any) -> Any:
+    shown = _SHOWN_SHARE if "scale" in name else _SHOWN_PX
+    return 0.0 if isinstance(value, float) and abs(value) < shown else value
 
 
 def _capital(text: str) -> str:
