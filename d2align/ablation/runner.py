@@ -18,6 +18,8 @@ from d2align.ablation.atomic import write_text
 from d2align.ablation.study import Study
 from d2align.ablation.tasks import Task, plan, run_task
 
+_PATIENCE = 5.0  # seconds
+
 
 def run_study(
     study: Study,
@@ -61,13 +63,23 @@ def prepare_folder(study: Study, root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     path = root / "study.json"
     if path.exists():
-        if json.loads(path.read_text()) != study.settings():
+        if _settings_in(path) != study.settings():
             raise ValueError(
                 f"--output: got {root}, which holds a study of other settings (study.json); "
                 "expected an empty folder or the same settings: name another, or remove it"
             )
         return
     write_text(path, json.dumps(study.settings(), indent=1))
+
+
+def _settings_in(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError:
+        raise ValueError(
+            f"--output: got {path}, which is damaged, expected the settings of a study: remove "
+            "the folder, or name another"
+        ) from None
 
 
 def _bar(tasks: list[Task], done: set[str]) -> Any:
@@ -92,6 +104,7 @@ class _Pool:
     ) -> None:
         self.study, self.config_file, self.root = study, config_file, root
         self.bar, self.on_task = bar, on_task
+        self.death: float | None = None  # when a worker was first seen to be dead
         context = multiprocessing.get_context("spawn")
         self.todo, self.news = context.Queue(), context.Queue()
         arguments = (self.todo, self.news, study, config_file, str(root))
@@ -144,16 +157,28 @@ class _Pool:
         assert not waiting, waiting
 
     def _next_news(self) -> tuple[str, int | None, str | None]:
+        """What a worker says next; an error if one died, however busy the others are."""
         while True:
             try:
-                return self.news.get(timeout=5)
+                news: tuple[str, int | None, str | None] = self.news.get(timeout=_PATIENCE)
             except queue.Empty:
-                dead = [p.exitcode for p in self.processes if not p.is_alive()]
-                if dead:
-                    raise RuntimeError(
-                        f"a worker died (exit code {dead[0]}), perhaps for want of memory; run the "
-                        "same command again, with fewer --workers: what is done is kept"
-                    ) from None
+                self._refuse_the_dead(patience=0.0)
+                continue
+            if news[2] is None:  # else that is why it died
+                self._refuse_the_dead(_PATIENCE)
+            return news
+
+    def _refuse_the_dead(self, patience: float) -> None:
+        """Fail if a worker has been dead for so long: its last words may be on their way."""
+        codes = [p.exitcode for p in self.processes if not p.is_alive()]
+        if not codes:
+            return
+        self.death = self.death or time.monotonic()
+        if time.monotonic() - self.death >= patience:
+            raise RuntimeError(
+                f"a worker died (exit code {codes[0]}), perhaps for want of memory; run the same "
+                "command again, with fewer --workers: what is done is kept"
+            ) from None
 
     def _announce(self, tasks: list[Task]) -> None:
         for task in tasks:
@@ -189,7 +214,7 @@ def _next_task(todo: Any) -> Task | None:
     """Wait for a task; None once the process that gives them is gone, killed perhaps."""
     while True:
         try:
-            task: Task = todo.get(timeout=5)
+            task: Task = todo.get(timeout=_PATIENCE)
             return task
         except queue.Empty:
             parent = multiprocessing.parent_process()

@@ -187,6 +187,10 @@ def read_card(path: str | Path) -> Card:
     keys = {"format", "versions", "skipped", "findings"}
     if not isinstance(data, dict) or set(data) != keys or data["format"] != _FORMAT:
         raise ValueError(f"{path}: is no card of format {_FORMAT} (made by d2align audit --json)")
+    kinds = {"versions": dict, "skipped": dict, "findings": list}
+    wrong = [key for key, kind in kinds.items() if not isinstance(data[key], kind)]
+    if wrong:
+        raise ValueError(f"{path}: {wrong[0]}: got {data[wrong[0]]!r:.80}, expected a card's")
     return Card(data["versions"], [Finding.from_json(f) for f in data["findings"]], data["skipped"])
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Name = Callable[[int], str]
+_LARGEST = 1e15  # beyond, a float has no halves
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _load(path: Path) -> Mapping[str, Any]:
 def _image_sizes(images: Sequence[Any], annotations: Sequence[Mapping[str, Any]]) -> Floats:
     sizes: dict[Any, tuple[float, float]] = {}
     for i, image in enumerate(images):
-        if not isinstance(image, Mapping) or "id" not in image:
+        if not isinstance(image, Mapping) or not isinstance(image.get("id"), int | str):
             raise ValueError(f"images[{i}]: got {_short(image)}, expected a dict with an id")
         size: Any = (image.get("width"), image.get("height"))
         if not all(_is_number(side) and side >= 1 for side in size):
@@ -120,7 +121,8 @@ def _image_sizes(images: Sequence[Any], annotations: Sequence[Mapping[str, Any]]
             raise ValueError(f"images[{i}]: got id {image['id']} again, of another size")
         sizes[image["id"]] = size
     for i, a in enumerate(annotations):
-        if a.get("image_id") not in sizes:
+        image_id = a.get("image_id")
+        if not isinstance(image_id, int | str) or image_id not in sizes:
             raise ValueError(
                 f"annotations[{i}] (id {a.get('id')}): got image_id {a.get('image_id')!r},"
                 " expected the id of an image"
@@ -198,8 +200,8 @@ def _mask_edges(
         if not rle or not isinstance(rle, Mapping):
             continue
         width, height = (int(side) for side in sizes[i])
-        if list(rle.get("size", ())) != [height, width]:
-            got = rle.get("size")
+        got = rle.get("size")
+        if not isinstance(got, list | tuple) or list(got) != [height, width]:
             raise ValueError(f"{name(i)}: got an RLE of size {got}, expected [{height}, {width}]")
         x, y, w, h = _rle_box(rle, name(i))
         if w > 0 and h > 0:
@@ -243,7 +245,8 @@ def _flat_numbers(rows: Sequence[Sequence[Any]], owners: Sequence[int], name: Na
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and type(value) is not bool and bool(np.isfinite(value))
+    number = isinstance(value, int | float) and type(value) is not bool
+    return number and -_LARGEST < value < _LARGEST
 
 
 def _short(value: Any) -> str:

@@ -14,6 +14,8 @@ from d2align.audit.onnx_modes import Node, is_sampler
 
 # Constants of more elements than this are weights.
 _SMALL = 64
+# No map has more cells a side, and no resize scales by more.
+_LARGEST = 2**14
 
 
 @dataclass
@@ -39,9 +41,12 @@ def read_nodes(graph: Any) -> list[Node]:
     """
     model = _load(graph)
     opset = _opset(model, 1)
-    nodes = list(_walk(model.graph, opset, _Known()))
-    for function in model.functions:
-        nodes += _walk(function, _opset(function, opset), _Known())
+    try:
+        nodes = list(_walk(model.graph, opset, _Known()))
+        for function in model.functions:
+            nodes += _walk(function, _opset(function, opset), _Known())
+    except Exception as e:  # a constant without its numbers, a node without its inputs, ...
+        raise ValueError(f"graph: got one that is damaged ({type(e).__name__}: {e})") from e
     seen: Counter[str] = Counter()
     named = []
     for node in nodes:
@@ -160,11 +165,17 @@ def _sizes(
     scales = attributes.get("scales", inputs[2] if len(inputs) > 2 else None)
     if len(inputs) == 2:  # until opset 10
         scales = inputs[1]
+    if in_size is not None and not 1 <= in_size <= _LARGEST:
+        in_size = None
     if scales is not None and np.size(scales):
-        return in_size, float(np.ravel(scales)[-1])
+        return in_size, _plausible(float(np.ravel(scales)[-1]))
     sizes = inputs[3] if len(inputs) > 3 else None
     out_size = int(np.ravel(sizes)[-1]) if sizes is not None else (after[-1] if after else None)
-    return in_size, out_size / in_size if in_size and out_size else None
+    return in_size, _plausible(out_size / in_size) if in_size and out_size else None
+
+
+def _plausible(scale: float) -> float | None:
+    return scale if 1 / _LARGEST <= scale <= _LARGEST else None
 
 
 def _shift(node: Any, known: _Known) -> float:

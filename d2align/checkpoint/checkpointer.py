@@ -1,4 +1,4 @@
-"""Detectron2's checkpointer, with files read as data."""
+"""Detectron2's checkpointer, with files read as data and written whole."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 from detectron2.checkpoint import DetectionCheckpointer
 
 from d2align.checkpoint.load import load_file
+from d2align.checkpoint.whole_files import WholeFiles
 
 
 def trusts_checkpoints(cfg: Any) -> bool:
@@ -22,7 +23,8 @@ def trusts_checkpoints(cfg: Any) -> bool:
 class SafeCheckpointer(DetectionCheckpointer):
     """A DetectionCheckpointer that refuses files with code in them, and runs none of it.
 
-    Differs from: DetectionCheckpointer, which unpickles whatever it is given.
+    Differs from: DetectionCheckpointer, which unpickles whatever it is given, and leaves half a
+        checkpoint under its final name when the disk is full.
     """
 
     def __init__(self, model: Any, save_dir: str = "", *, trust: bool = False, **kwargs: Any):
@@ -36,6 +38,7 @@ class SafeCheckpointer(DetectionCheckpointer):
         """
         super().__init__(model, save_dir, **kwargs)
         self.trust = trust
+        self.path_manager = WholeFiles(self.path_manager)
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         loaded = load_file(filename, trust=self.trust)

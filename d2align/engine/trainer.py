@@ -43,7 +43,7 @@ class Trainer(DefaultTrainer):
             self._init_on_cpu_processes(cfg)
         else:
             super().__init__(cfg)
-            # Hooks have Detectron2's own, which from here on only writes.
+            # For subclasses whose hooks are not these.
             self.checkpointer = self._build_checkpointer(cfg, self.checkpointer.model)
 
     def _init_on_cpu_processes(self, cfg: Any) -> None:
@@ -61,6 +61,11 @@ class Trainer(DefaultTrainer):
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.cfg = cfg
         self.register_hooks(self.build_hooks())
+
+    def build_hooks(self) -> list[Any]:
+        """Return Detectron2's hooks, which write checkpoints whole."""
+        self.checkpointer = self._build_checkpointer(self.cfg, self.checkpointer.model)
+        return super().build_hooks()
 
     def _build_checkpointer(self, cfg: Any, model: Any) -> SafeCheckpointer:
         return self.checkpointer_class(

@@ -22,6 +22,9 @@ def open_whole(path: str, mode: str) -> Iterator[IO]:
 
     Yields:
         The file.
+
+    Raises:
+        OSError: it cannot be written to the end; nothing is left behind.
     """
     if "://" in path:
         with PathManager.open(path, mode) as file:
@@ -32,6 +35,10 @@ def open_whole(path: str, mode: str) -> Iterator[IO]:
         with open(partial, mode) as file:
             yield file
         os.replace(partial, path)
+    except RuntimeError as error:  # torch's writer hides what the file said
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
     finally:
         if os.path.exists(partial):
             os.remove(partial)

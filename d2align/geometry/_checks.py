@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
@@ -14,32 +15,49 @@ from torch import Tensor
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_INTEGERS = (torch.int32, torch.int64)
+# Older releases of torch lack some.
+_NARROW = tuple(
+    getattr(torch, name)
+    for name in ("uint8", "int8", "int16", "uint16", "uint32")
+    if hasattr(torch, name)
+)
+_LARGEST_SIDE = 2**31 - 1
+# What conversions to a number or an array raise.
+_CONVERSION = (TypeError, ValueError, OverflowError, RuntimeError)
+
 
 def accepts_numpy(fn: Callable[P, R]) -> Callable[P, R]:
     """Let a tensor function take NumPy arrays too; it answers in the kind of its first argument."""
-    name = fn.__code__.co_varnames[0]
+    names = fn.__code__.co_varnames
 
     @functools.wraps(fn)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        first = args[0] if args else kwargs.get(name)
+        first = args[0] if args else kwargs.get(names[0])
         if not isinstance(first, Tensor | np.ndarray):
-            raise fail(name, describe(first), "a tensor or a NumPy array")
-        as_tensor = [_from_numpy(a) for a in args]
-        as_tensor_kw = {k: _from_numpy(a) for k, a in kwargs.items()}
+            raise fail(names[0], describe(first), "a tensor or a NumPy array")
+        as_tensor = [_from_numpy(k, a) for k, a in zip(names, args, strict=False)]
+        as_tensor += args[len(as_tensor) :]
+        as_tensor_kw = {k: _from_numpy(k, a) for k, a in kwargs.items()}
         out = fn(*as_tensor, **as_tensor_kw)
         return out if isinstance(first, Tensor) else _to_numpy(out)
 
     return wrapper
 
 
-def _from_numpy(value: Any) -> Any:
-    # A copy: torch refuses negative strides and warns on read-only memory.
-    return torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
+def _from_numpy(name: str, value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.dtype.kind not in "biufc" or value.dtype.type in (np.longdouble, np.clongdouble):
+        raise fail(name, describe(value), "numbers of a dtype that torch has")
+    # A copy: torch refuses negative strides and other byte orders, and warns on read-only memory.
+    return torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("=")))
 
 
 def _to_numpy(value: Any) -> Any:
     if isinstance(value, Tensor):
-        return value.numpy()
+        return value.detach().numpy()
     if isinstance(value, list):
         return [_to_numpy(v) for v in value]
     return value
@@ -53,19 +71,65 @@ def fail(name: str, got: object, expected: str) -> ValueError:
 def describe(value: object) -> str:
     """Return a short description of a value for an error message."""
     if isinstance(value, Tensor | np.ndarray):
-        return f"{type(value).__name__} of shape {tuple(value.shape)} and dtype {value.dtype}"
+        sparse = isinstance(value, Tensor) and value.layout != torch.strided
+        kind = f"{'sparse ' if sparse else ''}{type(value).__name__}"
+        return f"{kind} of shape {tuple(value.shape)} and dtype {value.dtype}"
     return f"{type(value).__name__} {value!r}"[:200]
 
 
 def check_tensor(name: str, value: object, ndim: int, expected: str) -> None:
-    """Refuse anything but a tensor with that many dimensions."""
-    if not isinstance(value, Tensor) or value.dim() != ndim:
+    """Refuse anything but a dense tensor with that many dimensions."""
+    if not is_dense(value) or value.dim() != ndim:  # type: ignore[attr-defined]
         raise fail(name, describe(value), expected)
+
+
+def is_dense(value: object) -> bool:
+    """Return whether a value is a tensor whose elements all lie in memory."""
+    return isinstance(value, Tensor) and value.layout == torch.strided
+
+
+def as_numbers(name: str, value: Tensor) -> Tensor:
+    """Return a tensor as it is, but integers below 32 bits as int64: their sums would wrap around.
+
+    Refuses what is not dense or holds no real numbers (bool, complex, floats of 8 bits).
+    """
+    if not is_dense(value) or value.dtype not in (*_FLOATS, *_INTEGERS, *_NARROW):
+        raise fail(name, describe(value), "a dense tensor of floats or integers")
+    return value.to(torch.int64) if value.dtype in _NARROW else value
+
+
+def as_number(name: str, value: Any, expected: str) -> float:
+    """Return a number as a float, refusing texts, containers and whole numbers beyond floats."""
+    if isinstance(value, numbers.Real | Tensor | np.ndarray):
+        try:
+            return float(value)
+        except _CONVERSION:
+            pass
+    raise fail(name, describe(value), expected)
+
+
+def as_array(name: str, value: Any, dtype: Any, expected: str) -> Any:
+    """Return a NumPy array of real numbers, refusing texts and what cannot be made one."""
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "biufO":
+            return array.astype(dtype)
+    except _CONVERSION:
+        pass
+    raise fail(name, describe(value), expected)
+
+
+def as_list(name: str, values: Any, expected: str) -> list[Any]:
+    """Return a list of what can be iterated over."""
+    try:
+        return list(values)
+    except TypeError:
+        raise fail(name, describe(values), expected) from None
 
 
 def check_floating(name: str, value: Tensor) -> None:
     """Refuse integer and boolean tensors, whose halves would be lost."""
-    if not value.is_floating_point():
+    if value.dtype not in _FLOATS:
         raise fail(name, f"dtype {value.dtype}", "a floating dtype (call .float() on it first)")
 
 
@@ -129,30 +193,46 @@ def check_same_length(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
 def check_image_size(name: str, size: Sequence[int]) -> tuple[int, int]:
     """Return (h, w) as ints, refusing anything else and sizes below one pixel."""
     try:
-        h, w = (int(s) for s in size)
-        exact = all(int(s) == s for s in size)
-    except (TypeError, ValueError, OverflowError):
-        raise fail(name, repr(size), "two integers (h, w)") from None
-    if not exact or h < 1 or w < 1:
-        raise fail(name, f"{tuple(size)}", "(h, w) in whole pixels, each at least 1")
+        given = tuple(size)
+        h, w = (int(s) for s in given)
+        exact = all(int(s) == s for s in given)
+    except _CONVERSION:
+        raise fail(name, describe(size), "two integers (h, w)") from None
+    if not exact or not (1 <= h <= _LARGEST_SIDE and 1 <= w <= _LARGEST_SIDE):
+        raise fail(name, f"{given}", "(h, w) in whole pixels, each from 1 to 2 ** 31 - 1")
     return h, w
 
 
 def check_weights(weights: Sequence[float]) -> tuple[float, float, float, float]:
     """Return the four delta weights as floats, refusing zeros, negatives and other lengths."""
-    values = tuple(float(w) for w in weights)
-    if len(values) != 4 or not all(math.isfinite(w) and w > 0 for w in values):
-        raise fail("weights", f"{tuple(weights)}", "four positive numbers (wx, wy, ww, wh)")
-    return values
+    expected = "four positive numbers (wx, wy, ww, wh)"
+    values = as_positive("weights", weights, expected)
+    if len(values) != 4:
+        raise fail("weights", describe(weights), expected)
+    return values[0], values[1], values[2], values[3]
 
 
-def check_whole(name: str, value: object) -> None:
-    """Refuse anything but a whole number of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise fail(name, describe(value), "a whole number of at least 1")
+def as_positive(name: str, values: Any, expected: str) -> list[float]:
+    """Return positive finite numbers as floats, refusing anything else and none at all."""
+    given = as_list(name, values, expected)
+    floats = [as_number(name, v, expected) for v in given]
+    if not floats or not all(math.isfinite(v) and v > 0 for v in floats):
+        raise fail(name, describe(given), expected)
+    return floats
 
 
-def check_length(name: str, value: float) -> None:
-    """Refuse an image side that is not positive and finite."""
-    if not math.isfinite(value) or value <= 0:
+def check_whole(name: str, value: object, least: int = 1) -> None:
+    """Refuse anything but a whole number from ``least`` to 2 ** 31 - 1."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not least <= value <= _LARGEST_SIDE:  # type: ignore[operator]
+        expected = f"a whole number of at least {least}, and below 2 ** 31"
+        raise fail(name, describe(value), expected)
+
+
+def as_length(name: str, value: Any) -> float:
+    """Return an image side, an int if it was one, refusing one that is not positive and finite."""
+    length = as_number(name, value, "a positive side in pixels")
+    if not math.isfinite(length) or length <= 0:
         raise fail(name, repr(value), "a positive side in pixels")
+    whole = isinstance(value, numbers.Integral) and length <= _LARGEST_SIDE
+    return int(value) if whole else length

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from d2align.geometry._checks import (
     accepts_numpy,
+    as_array,
+    as_numbers,
     check_image_size,
     check_whole,
     describe,
@@ -47,7 +49,7 @@ def coords_from_cv2_contour(contour: Tensor) -> Tensor:
     flat = contour.dim() == 2 or (contour.dim() == 3 and contour.shape[1] == 1)
     if not flat or contour.shape[-1] != 2:
         raise fail("contour", describe(contour), "shape (P, 1, 2) or (P, 2)")
-    return contour.reshape(-1, 2) + 0.5
+    return as_numbers("contour", contour).reshape(-1, 2) + 0.5
 
 
 def affine_to_cv2(matrix: Any) -> Any:
@@ -144,7 +146,7 @@ def draw_polygon_pil(polygon: Sequence[float], image_size: Sequence[int], upsamp
     from PIL import Image, ImageDraw
 
     h, w = check_image_size("image_size", image_size)
-    points = np.asarray(polygon, dtype=np.float64)
+    points = as_array("polygon", polygon, np.float64, "a flat sequence of points x, y")
     if points.ndim != 1 or len(points) < 6 or len(points) % 2:
         raise fail("polygon", describe(polygon), "a flat sequence of at least 3 points x, y")
     if not np.isfinite(points).all():
@@ -157,7 +159,7 @@ def draw_polygon_pil(polygon: Sequence[float], image_size: Sequence[int], upsamp
 
 
 def _split_affine(matrix: Any) -> tuple[Any, Any]:
-    values = np.asarray(matrix, dtype=np.float64)
+    values = as_array("matrix", matrix, np.float64, "a (2, 3) affine matrix [A | t]")
     if values.shape != (2, 3):
         raise fail("matrix", describe(matrix), "a (2, 3) affine matrix [A | t]")
     return values[:, :2], values[:, 2]
@@ -166,6 +168,7 @@ def _split_affine(matrix: Any) -> tuple[Any, Any]:
 def _shift_keypoints(keypoints: Tensor, offset: float) -> Tensor:
     if keypoints.dim() < 2 or keypoints.shape[-1] != 3:
         raise fail("keypoints", describe(keypoints), "shape (..., K, 3)")
+    keypoints = as_numbers("keypoints", keypoints)
     xy = keypoints[..., :2]
     labelled = keypoints[..., 2:] > 0
     return torch.cat([torch.where(labelled, xy + offset, xy), keypoints[..., 2:]], dim=-1)

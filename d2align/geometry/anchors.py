@@ -9,7 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from d2align.geometry._checks import check_boxes, check_image_size, describe, fail
+from d2align.geometry._checks import (
+    as_number,
+    as_positive,
+    check_boxes,
+    check_image_size,
+    describe,
+    fail,
+)
+
+# Squares and quotients of what lies between stay within float32.
+_LEAST, _MOST = 1e-9, 1e9
 
 
 def cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tensor:
@@ -27,8 +37,8 @@ def cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tens
     Raises:
         ValueError: a size or ratio is not positive and finite, or there are none.
     """
-    _check_positive("sizes", sizes)
-    _check_positive("aspect_ratios", aspect_ratios)
+    sizes = _positive("sizes", sizes)
+    aspect_ratios = _positive("aspect_ratios", aspect_ratios)
     anchors = []
     for size in sizes:
         for ratio in aspect_ratios:
@@ -62,14 +72,14 @@ def cell_anchors_detectron1(
         its centre, stride / 2 - 0.5, and in its order.
     Source: facebookresearch/Detectron, detectron/modeling/generate_anchors.py.
     """
-    _check_positive("stride", [stride])
-    _check_positive("sizes", sizes)
-    _check_positive("aspect_ratios", aspect_ratios)
-    center = 0.5 * (stride - 1)
+    (cell,) = _positive("stride", [stride])
+    sizes = _positive("sizes", sizes)
+    aspect_ratios = _positive("aspect_ratios", aspect_ratios)
+    center = 0.5 * (cell - 1)
     ratios = np.asarray(aspect_ratios, dtype=np.float64)
-    widths = np.round(np.sqrt(stride * stride / ratios))
+    widths = np.round(np.sqrt(cell * cell / ratios))
     heights = np.round(widths * ratios)
-    scales = np.asarray(sizes, dtype=np.float64) / stride
+    scales = np.asarray(sizes, dtype=np.float64) / cell
     half_w = 0.5 * (np.outer(widths, scales).reshape(-1) - 1)
     half_h = 0.5 * (np.outer(heights, scales).reshape(-1) - 1)
     columns = [center - half_w, center - half_h, center + half_w, center + half_h]
@@ -98,9 +108,10 @@ def tile_anchors(
     """
     check_boxes("anchors", anchors, least=None)
     h, w = check_image_size("grid_size", grid_size)
+    offset = as_number("offset", offset, "a part of a stride in [0, 1)")
     if not 0.0 <= offset < 1.0:
         raise fail("offset", offset, "a part of a stride in [0, 1)")
-    _check_positive("stride", [stride])
+    (stride,) = _positive("stride", [stride])
     xs = (torch.arange(w, device=anchors.device, dtype=anchors.dtype) + offset) * stride
     ys = (torch.arange(h, device=anchors.device, dtype=anchors.dtype) + offset) * stride
     y, x = torch.meshgrid(ys, xs, indexing="ij")
@@ -108,7 +119,8 @@ def tile_anchors(
     return (shifts + anchors).reshape(-1, 4)
 
 
-def _check_positive(name: str, values: Sequence[float]) -> None:
-    numbers = [float(v) for v in values]
-    if not numbers or not all(math.isfinite(v) and v > 0 for v in numbers):
-        raise fail(name, describe(list(values)), "positive numbers, at least one")
+def _positive(name: str, values: Sequence[float]) -> list[float]:
+    numbers = as_positive(name, values, "positive numbers, at least one")
+    if not all(_LEAST <= v <= _MOST for v in numbers):
+        raise fail(name, describe(list(values)), f"numbers from {_LEAST:g} to {_MOST:g}")
+    return numbers

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from d2align.geometry._checks import (
     accepts_numpy,
+    as_number,
     check_boxes,
     check_boxes_above,
     check_finite,
@@ -79,7 +80,7 @@ def apply_deltas(
         ValueError: a value is NaN, a box inverted, or a shape or dtype is wrong.
     """
     weights = check_weights(weights)
-    _check_decode(deltas, boxes, 0.0, scale_clamp)
+    scale_clamp = _checked_clamp(deltas, boxes, 0.0, scale_clamp)
     return apply_deltas_unchecked(deltas, boxes, weights, scale_clamp)
 
 
@@ -138,7 +139,7 @@ def apply_deltas_detectron1(
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (bbox_transform).
     """
     weights = check_weights(weights)
-    _check_decode(deltas, boxes, -1.0, scale_clamp)
+    scale_clamp = _checked_clamp(deltas, boxes, -1.0, scale_clamp)
     return apply_deltas_detectron1_unchecked(deltas, boxes, weights, scale_clamp)
 
 
@@ -196,7 +197,7 @@ def apply_deltas_py_faster_rcnn(
     Source: rbgirshick/py-faster-rcnn, lib/fast_rcnn/bbox_transform.py (bbox_transform_inv).
     """
     weights = check_weights(weights)
-    _check_decode(deltas, boxes, -1.0, scale_clamp)
+    scale_clamp = _checked_clamp(deltas, boxes, -1.0, scale_clamp)
     return apply_deltas_py_faster_rcnn_unchecked(deltas, boxes, weights, scale_clamp)
 
 
@@ -279,8 +280,10 @@ def _check_pair(src_boxes: Tensor, target_boxes: Tensor, limit: float) -> None:
     check_same_length("src_boxes", src_boxes, "target_boxes", target_boxes)
 
 
-def _check_decode(deltas: Tensor, boxes: Tensor, least: float, scale_clamp: float) -> None:
-    if math.isnan(scale_clamp):
+def _checked_clamp(deltas: Tensor, boxes: Tensor, least: float, scale_clamp: float) -> float:
+    """Check the arguments of a decode; return the clamp, infinite where the dtype ends before."""
+    clamp = as_number("scale_clamp", scale_clamp, "a natural logarithm, or infinity for none")
+    if math.isnan(clamp):
         raise fail("scale_clamp", scale_clamp, "a natural logarithm, or infinity for none")
     check_tensor("deltas", deltas, 2, "a tensor of shape (N, 4k)")
     if deltas.shape[1] % 4 or deltas.shape[1] == 0:
@@ -289,3 +292,4 @@ def _check_decode(deltas: Tensor, boxes: Tensor, least: float, scale_clamp: floa
     check_finite("deltas", deltas)
     check_boxes("boxes", boxes, least=least)
     check_same_length("deltas", deltas, "boxes", boxes)
+    return clamp if abs(clamp) < torch.finfo(deltas.dtype).max else math.copysign(math.inf, clamp)

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from d2align.geometry._checks import (
     accepts_numpy,
+    as_number,
+    as_numbers,
     check_boxes,
     check_columns,
     check_image_size,
@@ -39,6 +41,7 @@ def box_sizes(boxes: Tensor) -> Tensor:
         ValueError: the shape is not (N, 4).
     """
     check_columns("boxes", boxes, 4)
+    boxes = as_numbers("boxes", boxes)
     return boxes[:, 2:4] - boxes[:, 0:2]
 
 
@@ -61,6 +64,7 @@ def box_sizes_detectron1(boxes: Tensor) -> Tensor:
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (boxes_area, filter_small_boxes).
     """
     check_columns("boxes", boxes, 4)
+    boxes = as_numbers("boxes", boxes)
     return boxes[:, 2:4] - boxes[:, 0:2] + 1
 
 
@@ -74,12 +78,12 @@ def box_areas(boxes: Tensor) -> Tensor:
         boxes: (N, 4) XYXY, pixels.
 
     Returns:
-        (N,) square pixels.
+        (N,) square pixels; float32 for halves, in which the area of 256 x 256 is infinite.
 
     Raises:
         ValueError: the shape is not (N, 4).
     """
-    return box_sizes(boxes).prod(dim=1)
+    return _without_halves(box_sizes(boxes)).prod(dim=1)
 
 
 @accepts_numpy
@@ -92,7 +96,7 @@ def box_areas_detectron1(boxes: Tensor) -> Tensor:
         boxes: (N, 4) first and last pixel, XYXY.
 
     Returns:
-        (N,) square pixels.
+        (N,) square pixels; float32 for halves.
 
     Raises:
         ValueError: the shape is not (N, 4).
@@ -100,7 +104,11 @@ def box_areas_detectron1(boxes: Tensor) -> Tensor:
     Differs from: box_areas by the +1 on each side.
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (boxes_area).
     """
-    return box_sizes_detectron1(boxes).prod(dim=1)
+    return _without_halves(box_sizes_detectron1(boxes)).prod(dim=1)
+
+
+def _without_halves(values: Tensor) -> Tensor:
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 @accepts_numpy
@@ -149,6 +157,7 @@ def clip_boxes_detectron1(boxes: Tensor, image_size: Sequence[int]) -> Tensor:
 
 def _clip(boxes: Tensor, y_max: float, x_max: float) -> Tensor:
     check_tensor("boxes", boxes, 2, "a tensor of shape (N, 4k)")
+    boxes = as_numbers("boxes", boxes)
     if boxes.shape[1] == 0 or boxes.shape[1] % 4:
         raise fail("boxes", describe(boxes), "shape (N, 4k), k at least 1")
     limits = boxes.new_tensor([x_max, y_max]).repeat(boxes.shape[1] // 2)
@@ -201,6 +210,8 @@ def box_iou_detectron1(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 
 
 def _pairwise_iou(boxes1: Tensor, boxes2: Tensor, extra: float) -> Tensor:
+    dtype = torch.promote_types(boxes1.dtype, boxes2.dtype)
+    boxes1, boxes2 = _without_halves(boxes1), _without_halves(boxes2)
     top_left = torch.maximum(boxes1[:, None, :2], boxes2[None, :, :2])
     bottom_right = torch.minimum(boxes1[:, None, 2:], boxes2[None, :, 2:])
     inter = (bottom_right - top_left + extra).clamp(min=0).prod(dim=2)
@@ -208,7 +219,7 @@ def _pairwise_iou(boxes1: Tensor, boxes2: Tensor, extra: float) -> Tensor:
     areas2 = (boxes2[:, 2:] - boxes2[:, :2] + extra).prod(dim=1)
     union = areas1[:, None] + areas2[None, :] - inter
     safe = torch.where(union > 0, union, torch.ones_like(union))
-    return torch.where(union > 0, inter / safe, torch.zeros_like(inter))
+    return torch.where(union > 0, inter / safe, torch.zeros_like(inter)).to(dtype)
 
 
 @accepts_numpy
@@ -227,6 +238,7 @@ def float_to_inclusive(boxes: Tensor) -> Tensor:
         ValueError: the shape is not (N, 4).
     """
     check_columns("boxes", boxes, 4)
+    boxes = as_numbers("boxes", boxes)
     return boxes - boxes.new_tensor([0, 0, 1, 1])
 
 
@@ -246,6 +258,7 @@ def inclusive_to_float(boxes: Tensor) -> Tensor:
         ValueError: the shape is not (N, 4).
     """
     check_columns("boxes", boxes, 4)
+    boxes = as_numbers("boxes", boxes)
     return boxes + boxes.new_tensor([0, 0, 1, 1])
 
 
@@ -265,6 +278,7 @@ def xywh_to_xyxy(boxes: Tensor) -> Tensor:
         ValueError: the shape is not (N, 4).
     """
     check_columns("boxes", boxes, 4)
+    boxes = as_numbers("boxes", boxes)
     return torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1)
 
 
@@ -287,6 +301,7 @@ def xywh_to_xyxy_detectron1(boxes: Tensor) -> Tensor:
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (xywh_to_xyxy).
     """
     check_columns("boxes", boxes, 4)
+    boxes = as_numbers("boxes", boxes)
     return torch.cat([boxes[:, :2], boxes[:, :2] + (boxes[:, 2:] - 1).clamp(min=0)], dim=1)
 
 
@@ -306,6 +321,7 @@ def xyxy_to_xywh(boxes: Tensor) -> Tensor:
         ValueError: the shape is not (N, 4).
     """
     check_columns("boxes", boxes, 4)
+    boxes = as_numbers("boxes", boxes)
     return torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1)
 
 
@@ -328,6 +344,7 @@ def xyxy_to_xywh_detectron1(boxes: Tensor) -> Tensor:
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (xyxy_to_xywh).
     """
     check_columns("boxes", boxes, 4)
+    boxes = as_numbers("boxes", boxes)
     return torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], dim=1)
 
 
@@ -351,6 +368,8 @@ def scale_boxes(boxes: Tensor, factor: float) -> Tensor:
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (expand_boxes).
     """
     check_columns("boxes", boxes, 4)
+    boxes = as_numbers("boxes", boxes)
+    factor = as_number("factor", factor, "a positive number")
     if not (math.isfinite(factor) and factor > 0):
         raise fail("factor", factor, "a positive number")
     half = (boxes[:, 2:] - boxes[:, :2]) * 0.5 * factor

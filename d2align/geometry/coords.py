@@ -9,7 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from d2align.geometry._checks import accepts_numpy
+from d2align.geometry._checks import accepts_numpy, as_numbers, fail
+
+_TOO_FAR = 2.0**63  # for int64
 
 
 @accepts_numpy
@@ -24,7 +26,7 @@ def index_to_coord(indices: Tensor) -> Tensor:
     Returns:
         The same shape, float coordinates (integers become the default float dtype).
     """
-    return indices + 0.5
+    return as_numbers("indices", indices) + 0.5
 
 
 @accepts_numpy
@@ -39,8 +41,14 @@ def coord_to_index(coords: Tensor) -> Tensor:
 
     Returns:
         The same shape, int64 indices.
+
+    Raises:
+        ValueError: a coordinate that is NaN, infinite or too large for an index.
     """
-    return torch.floor(coords).to(torch.int64)
+    floored = torch.floor(as_numbers("coords", coords))
+    if floored.is_floating_point() and not bool((floored.abs() < _TOO_FAR).all()):
+        raise fail("coords", "NaN or numbers of 2 ** 63 and above", "coordinates in pixels")
+    return floored.to(torch.int64)
 
 
 @accepts_numpy
@@ -55,7 +63,7 @@ def corners_to_centers(coords: Tensor) -> Tensor:
     Returns:
         The same shape.
     """
-    return coords - 0.5
+    return as_numbers("coords", coords) - 0.5
 
 
 @accepts_numpy
@@ -70,4 +78,4 @@ def centers_to_corners(coords: Tensor) -> Tensor:
     Returns:
         The same shape.
     """
-    return coords + 0.5
+    return as_numbers("coords", coords) + 0.5

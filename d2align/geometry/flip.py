@@ -13,7 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from d2align.geometry._checks import accepts_numpy, check_length, describe, fail
+from d2align.geometry._checks import (
+    accepts_numpy,
+    as_array,
+    as_length,
+    as_numbers,
+    describe,
+    fail,
+    is_dense,
+)
 
 Polygons = list[Tensor]
 
@@ -34,8 +42,8 @@ def flip_coords(coords: Tensor, width: float) -> Tensor:
     Raises:
         ValueError: the last dimension is not 2, or the width is not positive.
     """
-    _check_last(coords, 2, "coords", "(..., 2)")
-    check_length("width", width)
+    coords = _checked_last(coords, 2, "coords", "(..., 2)")
+    width = as_length("width", width)
     return _reflect(coords, width, 0)
 
 
@@ -55,8 +63,8 @@ def flip_coords_vertical(coords: Tensor, height: float) -> Tensor:
     Raises:
         ValueError: the last dimension is not 2, or the height is not positive.
     """
-    _check_last(coords, 2, "coords", "(..., 2)")
-    check_length("height", height)
+    coords = _checked_last(coords, 2, "coords", "(..., 2)")
+    height = as_length("height", height)
     return _reflect(coords, height, 1)
 
 
@@ -76,8 +84,8 @@ def flip_boxes(boxes: Tensor, width: float) -> Tensor:
     Raises:
         ValueError: the last dimension is not 4, or the width is not positive.
     """
-    _check_last(boxes, 4, "boxes", "(..., 4)")
-    check_length("width", width)
+    boxes = _checked_last(boxes, 4, "boxes", "(..., 4)")
+    width = as_length("width", width)
     return _swap_sides(boxes, width, 0)
 
 
@@ -97,8 +105,8 @@ def flip_boxes_vertical(boxes: Tensor, height: float) -> Tensor:
     Raises:
         ValueError: the last dimension is not 4, or the height is not positive.
     """
-    _check_last(boxes, 4, "boxes", "(..., 4)")
-    check_length("height", height)
+    boxes = _checked_last(boxes, 4, "boxes", "(..., 4)")
+    height = as_length("height", height)
     return _swap_sides(boxes, height, 1)
 
 
@@ -121,8 +129,8 @@ def flip_boxes_detectron1(boxes: Tensor, width: float) -> Tensor:
     Differs from: flip_boxes by -1 on x1 and x2.
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (flip_boxes).
     """
-    _check_last(boxes, 4, "boxes", "(..., 4)")
-    check_length("width", width)
+    boxes = _checked_last(boxes, 4, "boxes", "(..., 4)")
+    width = as_length("width", width)
     return _swap_sides(boxes, width, 0) - boxes.new_tensor([1, 0, 1, 0])
 
 
@@ -142,7 +150,7 @@ def flip_polygons(polygons: Sequence[Tensor], width: float) -> Polygons:
     Raises:
         ValueError: a polygon is not flat with an even length, or the width is not positive.
     """
-    check_length("width", width)
+    width = as_length("width", width)
     return [_flip_polygon(p, width, 0) for p in _checked_polygons(polygons)]
 
 
@@ -162,7 +170,7 @@ def flip_polygons_vertical(polygons: Sequence[Tensor], height: float) -> Polygon
     Raises:
         ValueError: a polygon is not flat with an even length, or the height is not positive.
     """
-    check_length("height", height)
+    height = as_length("height", height)
     return [_flip_polygon(p, height, 1) for p in _checked_polygons(polygons)]
 
 
@@ -185,7 +193,7 @@ def flip_polygons_detectron1(polygons: Sequence[Tensor], width: float) -> Polygo
     Differs from: flip_polygons by -1 on every x.
     Source: facebookresearch/Detectron, detectron/utils/segms.py (flip_segms).
     """
-    check_length("width", width)
+    width = as_length("width", width)
     return [_flip_polygon(p, width, 0, shift=-1.0) for p in _checked_polygons(polygons)]
 
 
@@ -210,7 +218,8 @@ def flip_keypoints(
     """
     if keypoints.dim() < 2 or keypoints.shape[-1] not in (2, 3):
         raise fail("keypoints", describe(keypoints), "shape (..., K, 2) or (..., K, 3)")
-    check_length("width", width)
+    keypoints = as_numbers("keypoints", keypoints)
+    width = as_length("width", width)
     flipped = _reflect(keypoints, width, 0)
     if flip_indices is None:
         return flipped
@@ -262,8 +271,8 @@ def flip_rotated_boxes(boxes: Tensor, width: float) -> Tensor:
     Raises:
         ValueError: the last dimension is not 5, or the width is not positive.
     """
-    _check_last(boxes, 5, "boxes", "(..., 5)")
-    check_length("width", width)
+    boxes = _checked_last(boxes, 5, "boxes", "(..., 5)")
+    width = as_length("width", width)
     return _reflect_rotated(boxes, width, 0)
 
 
@@ -283,8 +292,8 @@ def flip_rotated_boxes_vertical(boxes: Tensor, height: float) -> Tensor:
     Raises:
         ValueError: the last dimension is not 5, or the height is not positive.
     """
-    _check_last(boxes, 5, "boxes", "(..., 5)")
-    check_length("height", height)
+    boxes = _checked_last(boxes, 5, "boxes", "(..., 5)")
+    height = as_length("height", height)
     return _reflect_rotated(boxes, height, 1)
 
 
@@ -299,8 +308,11 @@ def flip_masks(masks: Tensor) -> Tensor:
 
     Returns:
         (..., H, W), a copy.
+
+    Raises:
+        ValueError: fewer than two dimensions.
     """
-    return torch.flip(masks, dims=(-1,))
+    return torch.flip(_checked_masks(masks), dims=(-1,))
 
 
 @accepts_numpy
@@ -314,8 +326,11 @@ def flip_masks_vertical(masks: Tensor) -> Tensor:
 
     Returns:
         (..., H, W), a copy.
+
+    Raises:
+        ValueError: fewer than two dimensions.
     """
-    return torch.flip(masks, dims=(-2,))
+    return torch.flip(_checked_masks(masks), dims=(-2,))
 
 
 def _reflect(coords: Tensor, length: float, axis: int) -> Tensor:
@@ -336,37 +351,52 @@ def _reflect_rotated(boxes: Tensor, length: float, axis: int) -> Tensor:
     return torch.stack(columns, dim=-1)
 
 
+def _checked_masks(masks: Tensor) -> Tensor:
+    if not is_dense(masks) or masks.dim() < 2:
+        raise fail("masks", describe(masks), "shape (..., H, W)")
+    if masks.dtype != torch.bool:
+        as_numbers("masks", masks)
+    return masks
+
+
 def _flip_polygon(polygon: Tensor, length: float, axis: int, shift: float = 0.0) -> Tensor:
     if isinstance(polygon, list):  # as in a COCO file
-        out: Tensor = _flip_flat(np.array(polygon, dtype=np.float64), length, axis, shift).tolist()
+        flat = as_array("polygons", polygon, np.float64, "numbers that fit a float")
+        out: Tensor = _flip_flat(flat, length, axis, shift).tolist()
         return out
     return _flip_flat(polygon, length, axis, shift)
 
 
 @accepts_numpy
-def _flip_flat(polygon: Tensor, length: float, axis: int, shift: float) -> Tensor:
-    points = _reflect(polygon.reshape(-1, 2), length, axis)
+def _flip_flat(polygons: Tensor, length: float, axis: int, shift: float) -> Tensor:
+    points = _reflect(as_numbers("polygons", polygons).reshape(-1, 2), length, axis)
     # Apart from the reflection, as the original subtracted it: the last bit is the same.
     return (points + points.new_tensor([shift, 0])).reshape(-1) if shift else points.reshape(-1)
 
 
 def _checked_polygons(polygons: Sequence[Tensor]) -> Sequence[Tensor]:
+    array = isinstance(polygons, Tensor | np.ndarray) and polygons.ndim > 0
+    if not (array or isinstance(polygons, Sequence)):
+        raise fail("polygons", describe(polygons), "a sequence of flat polygons")
     for i, p in enumerate(polygons):
         if isinstance(p, list):
             flat = all(isinstance(v, int | float) for v in p)
         else:
-            flat = getattr(p, "ndim", None) == 1
+            flat = isinstance(p, Tensor | np.ndarray) and p.ndim == 1
         if not flat or len(p) % 2:
             raise fail(f"polygons[{i}]", describe(p), "a flat array x0, y0, x1, y1, ...")
     return polygons
 
 
 def _checked_permutation(indices: Sequence[int], k: int) -> list[int]:
-    if sorted(indices) != list(range(k)):
-        raise fail("flip_indices", list(indices), f"a permutation of 0..{k - 1}")
-    return list(indices)
+    expected = f"a permutation of 0..{k - 1}"
+    order: list[int] = as_array("flip_indices", indices, np.float64, expected).ravel().tolist()
+    if sorted(order) != list(range(k)):
+        raise fail("flip_indices", describe(indices), expected)
+    return [int(index) for index in order]
 
 
-def _check_last(value: Tensor, size: int, name: str, shape: str) -> None:
+def _checked_last(value: Tensor, size: int, name: str, shape: str) -> Tensor:
     if not isinstance(value, Tensor) or value.dim() < 1 or value.shape[-1] != size:
         raise fail(name, describe(value), f"shape {shape}")
+    return as_numbers(name, value)

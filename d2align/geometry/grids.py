@@ -18,7 +18,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from d2align.geometry._checks import check_image_size, describe, fail
+from d2align.geometry._checks import (
+    as_number,
+    check_floating,
+    check_image_size,
+    check_whole,
+    describe,
+    fail,
+    is_dense,
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,14 @@ class Grid:
     offset: float
     stride: float
     resolution: int
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are not finite, and a number of samples that is none."""
+        for name in ("offset", "stride"):
+            number = as_number(name, getattr(self, name), "a number")
+            if not math.isfinite(number):
+                raise fail(name, number, "a finite number")
+        check_whole("resolution", self.resolution, least=0)
 
     def locations(self) -> Tensor:
         """Return the (resolution,) float64 locations of the samples, in units of the signal."""
@@ -67,7 +83,8 @@ def half_pixel_grid(length: float, stride: float = 1.0) -> Grid:
     Raises:
         ValueError: the length is not a positive multiple of the stride.
     """
-    return Grid(stride / 2, stride, _steps(length, stride))
+    steps = _steps(length, stride)
+    return Grid(stride / 2, stride, steps)
 
 
 def asymmetric_grid(length: float, stride: float = 1.0) -> Grid:
@@ -89,10 +106,12 @@ def asymmetric_grid(length: float, stride: float = 1.0) -> Grid:
 
 
 def _steps(length: float, stride: float) -> int:
-    valid = math.isfinite(length) and math.isfinite(stride) and stride > 0
+    expected = "a positive multiple of a positive stride"
+    length, stride = as_number("length", length, expected), as_number("stride", stride, expected)
+    valid = math.isfinite(length) and 0 < stride < math.inf and math.isfinite(length / stride)
     steps = round(length / stride) if valid else 0
-    if steps < 1 or abs(steps * stride - length) > 1e-9 * abs(length):
-        raise fail("length, stride", (length, stride), "a positive multiple of a positive stride")
+    if not 1 <= steps < 2**31 - 1 or abs(steps * stride - length) > 1e-9 * abs(length):
+        raise fail("length, stride", (length, stride), expected)
     return steps
 
 
@@ -112,7 +131,7 @@ def resize_positions_align_corners(in_size: int, out_size: int) -> Tensor:
         ValueError: a size below 1.
     """
     n, m = check_image_size("in_size, out_size", (in_size, out_size))
-    return torch.arange(m, dtype=torch.float64) * ((n - 1) / max(m - 1, 1))
+    return torch.arange(m, dtype=torch.float64) * (n - 1) / max(m - 1, 1)
 
 
 def resize_positions_half_pixel(in_size: int, out_size: int) -> Tensor:
@@ -284,7 +303,8 @@ def downsample2x_size_half_stride(size: int) -> int:
     Raises:
         ValueError: n is even, so that the last sample would fall off the grid.
     """
-    if size < 1 or size % 2 == 0:
+    check_whole("size", size)
+    if size % 2 == 0:
         raise fail("size", size, "an odd number of samples, such as 321 or 513")
     return (size + 1) // 2
 
@@ -297,8 +317,9 @@ def _resize(image: Tensor, size: Sequence[int], positions: Callable[[int, int], 
 
 
 def _sides(image: Tensor) -> tuple[int, int]:
-    if not isinstance(image, Tensor) or image.dim() < 2 or not image.is_floating_point():
+    if not is_dense(image) or image.dim() < 2:
         raise fail("image", describe(image), "a floating tensor of shape (..., H, W)")
+    check_floating("image", image)
     return check_image_size("image", image.shape[-2:])
 
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from d2align.geometry._checks import (
+    as_array,
+    as_list,
     check_boxes,
     check_finite,
     check_same_length,
@@ -18,7 +20,11 @@ from d2align.geometry._checks import (
     describe,
     fail,
 )
-from d2align.geometry.roi_align import roi_align_unaligned_unchecked, roi_align_unchecked
+from d2align.geometry.roi_align import (
+    check_samples,
+    roi_align_unaligned_unchecked,
+    roi_align_unchecked,
+)
 
 # pycocotools walks along the outline, and crashes on outlines too long for its integers.
 _FARTHEST = 1e6
@@ -106,9 +112,10 @@ def rasterize_polygons_within_box(
     Raises:
         ValueError: a polygon is not flat with at least 3 points, or the box is not 4 numbers.
     """
-    if len(box) == 4 and (box[2] < box[0] or box[3] < box[1]):
+    corners = _corners(box)
+    if (corners[2:] < corners[:2]).any():
         raise fail("box", describe(box), "x1 <= x2 and y1 <= y2")
-    return _rasterize(polygons, box, mask_size, min_side=0.1)
+    return _rasterize(polygons, corners, mask_size, min_side=0.1)
 
 
 def rasterize_polygons_within_box_detectron1(
@@ -134,22 +141,25 @@ def rasterize_polygons_within_box_detectron1(
         without their last pixel.
     Source: facebookresearch/Detectron, detectron/utils/segms.py (polys_to_mask_wrt_box).
     """
-    return _rasterize(polygons, box, mask_size, min_side=1.0)
+    return _rasterize(polygons, _corners(box), mask_size, min_side=1.0)
 
 
-def _rasterize(
-    polygons: Sequence[Any], box: Sequence[float], mask_size: int, min_side: float
-) -> Tensor:
-    from pycocotools import mask as coco_mask
-
-    corners = np.asarray(box, dtype=np.float32)
+def _corners(box: Sequence[float]) -> Any:
+    corners = as_array("box", box, np.float32, "four finite numbers x1, y1, x2, y2")
     if corners.shape != (4,) or not np.isfinite(corners).all():
         raise fail("box", describe(box), "four finite numbers x1, y1, x2, y2")
+    return corners
+
+
+def _rasterize(polygons: Sequence[Any], corners: Any, mask_size: int, min_side: float) -> Tensor:
+    from pycocotools import mask as coco_mask
+
+    given = as_list("polygons", polygons, "a sequence of flat polygons")
     check_whole("mask_size", mask_size)
     sides = np.maximum(corners[2:] - corners[:2], np.float32(min_side))
     scaled = [
         ((_polygon_points(i, p) - corners[:2]) * mask_size / sides).reshape(-1).astype(np.float64)
-        for i, p in enumerate(polygons)
+        for i, p in enumerate(given)
     ]
     if not scaled:
         raise fail("polygons", "none", "at least one polygon")
@@ -160,11 +170,12 @@ def _rasterize(
 
 
 def _polygon_points(i: int, polygon: Any) -> Any:
-    flat = np.asarray(polygon, dtype=np.float32)
+    name = f"polygons[{i}]"
+    flat = as_array(name, polygon, np.float32, "a flat array of at least 3 points x, y")
     if flat.ndim != 1 or len(flat) % 2 or len(flat) < 6:
-        raise fail(f"polygons[{i}]", describe(polygon), "a flat array of at least 3 points x, y")
+        raise fail(name, describe(polygon), "a flat array of at least 3 points x, y")
     if not np.isfinite(flat).all():
-        raise fail(f"polygons[{i}]", "a point that is not finite", "finite coordinates")
+        raise fail(name, "a point that is not finite", "finite coordinates")
     return flat.reshape(-1, 2)
 
 
@@ -177,3 +188,4 @@ def _check_crop(masks: Tensor, boxes: Tensor, mask_size: int) -> None:
     check_boxes("boxes", boxes)
     check_same_length("masks", masks, "boxes", boxes)
     check_whole("mask_size", mask_size)
+    check_samples("boxes", boxes, (mask_size, mask_size), 1.0, 0)

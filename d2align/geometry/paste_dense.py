@@ -19,6 +19,8 @@ Window = tuple[slice, slice]
 _FRESH_BYTES = 32 * 2**20
 # Farther out than any image, and safe in integers.
 _FAR = 1e9
+# In grid_sample's coordinates, where a mask ends at 1: all is 0 there; at infinity it gives NaN.
+_BEYOND = 4.0
 
 
 def sample_masks(masks: Tensor, boxes: Tensor, rows: slice, columns: slice) -> Tensor:
@@ -38,8 +40,8 @@ def sample_masks(masks: Tensor, boxes: Tensor, rows: slice, columns: slice) -> T
     x1, y1, x2, y2 = (edge[:, None] for edge in boxes.unbind(dim=1))
     ys = torch.arange(rows.start, rows.stop, device=boxes.device, dtype=torch.float32) + 0.5
     xs = torch.arange(columns.start, columns.stop, device=boxes.device, dtype=torch.float32) + 0.5
-    grid_y = (ys - y1) / (y2 - y1) * 2 - 1
-    grid_x = (xs - x1) / (x2 - x1) * 2 - 1
+    grid_y = ((ys - y1) / (y2 - y1) * 2 - 1).clamp(-_BEYOND, _BEYOND)
+    grid_x = ((xs - x1) / (x2 - x1) * 2 - 1).clamp(-_BEYOND, _BEYOND)
     shape = (len(masks), len(ys), len(xs))
     grid = torch.stack([grid_x[:, None, :].expand(shape), grid_y[:, :, None].expand(shape)], dim=3)
     out = F.grid_sample(masks[:, None], grid.to(masks.dtype), align_corners=False)
@@ -89,6 +91,8 @@ def near_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
         (N, h, w) bool.
     """
     h, w = image_size
+    # Halves cannot count the pixels of a row.
+    boxes = boxes.to(torch.promote_types(boxes.dtype, torch.float32))
     low, high = torch.floor(boxes[:, :2]) - 1, torch.ceil(boxes[:, 2:]) + 1
     ys = torch.arange(h, device=boxes.device, dtype=boxes.dtype)
     xs = torch.arange(w, device=boxes.device, dtype=boxes.dtype)
@@ -107,13 +111,19 @@ def lazy_zeros(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
     Returns:
         A tensor of that shape; its storage cannot be resized.
+
+    Raises:
+        MemoryError: there is not so much.
     """
-    size = math.prod(shape) * dtype.itemsize
+    size = math.prod(shape) * torch.empty(0, dtype=dtype).element_size()
     if not size:
         return torch.zeros(shape, dtype=dtype)
     if size < _FRESH_BYTES or not hasattr(mmap, "MAP_PRIVATE"):
         return torch.frombuffer(bytearray(size), dtype=dtype).view(shape)
-    fresh = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        fresh = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, OverflowError) as error:
+        raise MemoryError(f"no memory for {shape} of {dtype}: {size} bytes") from error
     return torch.frombuffer(fresh, dtype=dtype).view(shape)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from d2align.geometry._checks import (
+    as_number,
     check_boxes,
     check_finite,
     check_image_size,
@@ -175,7 +176,7 @@ def check_paste_input(
         check_finite("masks", masks)
     check_boxes("boxes", boxes)
     check_same_length("masks", masks, "boxes", boxes)
-    if not 0 < threshold <= 1:
+    if not 0 < as_number("threshold", threshold, "a probability in (0, 1]") <= 1:
         raise fail("threshold", threshold, "a probability in (0, 1]")
     return check_image_size("image_size", image_size)
 

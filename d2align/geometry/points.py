@@ -19,6 +19,7 @@ from d2align.geometry._checks import (
     check_image_size,
     check_same_length,
     check_tensor,
+    check_whole,
     describe,
     fail,
 )
@@ -40,8 +41,7 @@ def sample_points(features: Tensor, unit_coords: Tensor) -> Tensor:
         ValueError: wrong shapes or dtypes.
     """
     _check_points(features, unit_coords)
-    grid = 2.0 * unit_coords[:, :, None] - 1.0
-    return F.grid_sample(features, grid.to(features.dtype), align_corners=False)[..., 0]
+    return _sample(features, unit_coords, align_corners=False)
 
 
 def sample_points_align_corners(features: Tensor, unit_coords: Tensor) -> Tensor:
@@ -60,12 +60,11 @@ def sample_points_align_corners(features: Tensor, unit_coords: Tensor) -> Tensor
     Raises:
         ValueError: wrong shapes or dtypes.
 
-    Differs from: sample_points by x - 0.5 cells at unit coordinate x, from -0.5 to +0.5.
+    Differs from: sample_points by 0.5 - x cells at unit coordinate x, from +0.5 to -0.5.
     Source: pytorch/pytorch, F.grid_sample before 1.3, whose default was align_corners=True.
     """
     _check_points(features, unit_coords)
-    grid = 2.0 * unit_coords[:, :, None] - 1.0
-    return F.grid_sample(features, grid.to(features.dtype), align_corners=True)[..., 0]
+    return _sample(features, unit_coords, align_corners=True)
 
 
 def regular_points(side: int, num: int, *, device: torch.device | None = None) -> Tensor:
@@ -84,8 +83,8 @@ def regular_points(side: int, num: int, *, device: torch.device | None = None) -
     Raises:
         ValueError: side below 1 or num below 0.
     """
-    if side < 1 or num < 0:
-        raise fail("side, num", (side, num), "side at least 1 and num at least 0")
+    check_whole("side", side)
+    check_whole("num", num, least=0)
     centers = (torch.arange(side, device=device, dtype=torch.float32) + 0.5) / side
     y, x = torch.meshgrid(centers, centers, indexing="ij")
     points = torch.stack([x, y], dim=-1).reshape(1, side * side, 2)
@@ -153,8 +152,17 @@ def sample_image_points(features: Tensor, coords: Tensor, image_size: Sequence[i
     return sample_points(features, coords / coords.new_tensor([w, h]))
 
 
+def _sample(features: Tensor, unit_coords: Tensor, *, align_corners: bool) -> Tensor:
+    # All is 0 farther out, where grid_sample of 16 bits gives NaN, or 1.
+    near = unit_coords.clamp(-1.0, 2.0)
+    grid = (2.0 * near[:, :, None] - 1.0).to(features.dtype)
+    return F.grid_sample(features, grid, align_corners=align_corners)[..., 0]
+
+
 def _check_points(features: Tensor, unit_coords: Tensor) -> None:
     check_tensor("features", features, 4, "a tensor of shape (N, C, H, W)")
+    if 0 in features.shape[2:]:
+        raise fail("features", describe(features), "at least one row and column")
     check_floating("features", features)
     _check_coords("unit_coords", unit_coords)
     check_same_length("features", features, "unit_coords", unit_coords)

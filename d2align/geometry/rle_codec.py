@@ -26,7 +26,7 @@ def write_runs(toggles, count, total, text, used):
     """Append the runs between toggles, the last one up to ``total``; return the new length."""
     if count > 0 and toggles[count - 1] == total:
         count -= 1
-    text = reserve(text, used, 8 * (count + 1))  # 8 bytes hold runs of up to 2 ** 39
+    text = reserve(text, used, 13 * (count + 1))  # of five bits each, for all of an int64
     position, before, last = 0, 0, 0
     for i in range(count + 1):
         end = toggles[i] if i < count else total

@@ -86,5 +86,8 @@ def _toggles(masks: Tensor) -> tuple[Any, Any]:
     changes[:, 1:] ^= columns[:, :-1]
     mask, pixel = changes.nonzero(as_tuple=True)
     ends = torch.bincount(mask, minlength=len(masks)).cumsum(0)
-    # Half the bytes to move, and enough for images of 46k x 46k.
-    return pixel.to(torch.int32).cpu().numpy().astype(np.int64), ends.cpu().numpy()
+    # Half the bytes to move, where an image is not larger than 46k x 46k.
+    small = columns.shape[1] < 2**31
+    return pixel.to(torch.int32 if small else torch.int64).cpu().numpy().astype(
+        np.int64
+    ), ends.cpu().numpy()

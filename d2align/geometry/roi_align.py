@@ -14,9 +14,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from d2align.geometry._checks import check_boxes, check_floating, check_tensor, describe, fail
+from d2align.geometry._checks import (
+    as_number,
+    check_boxes,
+    check_floating,
+    check_tensor,
+    check_whole,
+    describe,
+    fail,
+)
 from d2align.geometry.roi_align_cpu import roi_align_cpu
 from d2align.geometry.roi_align_samples import bins_of_boxes, bins_of_boxes_unaligned
+
+# torchvision's kernel keeps 28 bytes of each: these are 15 GB, a region of 16k x 16k pixels half.
+_MOST_SAMPLES = 2**29
 
 
 def roi_align(
@@ -43,7 +54,8 @@ def roi_align(
         (N, C, K_h, K_w). The gradient reaches input, not the boxes.
 
     Raises:
-        ValueError: wrong shapes or dtypes, NaN or inverted boxes, batch indices out of range.
+        ValueError: wrong shapes or dtypes, NaN or inverted boxes, batch indices out of range, a
+            region of more than 2 ** 29 samples.
     """
     size = _check_roi_input(input, rois, output_size, spatial_scale, sampling_ratio)
     return roi_align_unchecked(input, rois, size, spatial_scale, sampling_ratio)
@@ -72,7 +84,8 @@ def roi_align_unaligned(
         (N, C, K_h, K_w).
 
     Raises:
-        ValueError: wrong shapes or dtypes, NaN or inverted boxes, batch indices out of range.
+        ValueError: wrong shapes or dtypes, NaN or inverted boxes, batch indices out of range, a
+            region of more than 2 ** 29 samples.
 
     Differs from: roi_align by +0.5 feature pixel in x and y, and by the minimum size of 1.
     Source: facebookresearch/Detectron (Caffe2's RoIAlign); facebookresearch/maskrcnn-benchmark,
@@ -137,7 +150,8 @@ def roi_align_grid_sample(
         (N, C, K_h, K_w).
 
     Raises:
-        ValueError: wrong shapes or dtypes, NaN or inverted boxes, batch indices out of range.
+        ValueError: wrong shapes or dtypes, NaN or inverted boxes, batch indices out of range, a
+            region of more than 2 ** 29 samples.
     """
     size = _check_roi_input(input, rois, output_size, spatial_scale, sampling_ratio)
     crops = [
@@ -202,11 +216,29 @@ def _check_roi_input(
         raise fail(
             "rois[:, 0]", sorted(set(batch.tolist())), f"batch indices in 0..{len(input) - 1}"
         )
-    if not math.isfinite(spatial_scale) or spatial_scale <= 0:
+    scale = as_number("spatial_scale", spatial_scale, "a positive number")
+    if not math.isfinite(scale) or scale <= 0:
         raise fail("spatial_scale", spatial_scale, "a positive number")
-    if sampling_ratio < 0:
-        raise fail("sampling_ratio", sampling_ratio, "samples for each bin side, or 0 to adapt")
-    return _output_size(output_size)
+    check_whole("sampling_ratio", sampling_ratio, least=0)
+    size = _output_size(output_size)
+    check_samples("rois[:, 1:], output_size", rois[:, 1:], size, scale, sampling_ratio)
+    return size
+
+
+def check_samples(
+    name: str, boxes: Tensor, size: Sequence[int], spatial_scale: float, sampling_ratio: int
+) -> None:
+    """Refuse a region of more samples than torchvision's kernel has memory for."""
+    if not len(boxes):
+        return
+    bins = boxes.new_tensor([size[1], size[0]], dtype=torch.float64)
+    sides = (boxes.detach()[:, 2:] - boxes.detach()[:, :2]).to(torch.float64) * spatial_scale
+    along = (
+        sampling_ratio * bins if sampling_ratio else torch.ceil(sides / bins).clamp(min=1) * bins
+    )
+    most = float(along.expand(len(boxes), 2).prod(dim=1).max())
+    if most > _MOST_SAMPLES:
+        raise fail(name, f"a region of {most:.3g} samples", f"at most {_MOST_SAMPLES:.3g}")
 
 
 def _output_size(output_size: int | Sequence[int]) -> tuple[int, int]:
@@ -214,6 +246,6 @@ def _output_size(output_size: int | Sequence[int]) -> tuple[int, int]:
         pair: tuple[int, ...] = (output_size, output_size)
     else:
         pair = tuple(output_size) if isinstance(output_size, Sequence) else ()
-    if len(pair) != 2 or not all(isinstance(s, int) and s > 0 for s in pair):
+    if len(pair) != 2 or not all(isinstance(s, int) and 0 < s < 2**31 for s in pair):
         raise fail("output_size", output_size, "a positive integer or two of them (h, w)")
     return pair[0], pair[1]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from d2align.geometry._torch import is_autocast_enabled_on_cpu, is_compiling
 from d2align.geometry.roi_align_samples import Bins
 from d2align.geometry.roi_align_tables import rows_to_read
 
@@ -35,7 +36,7 @@ def is_recorded() -> bool:
     """Return whether a tracer, exporter or compiler looks on: its graph shall keep RoIAlign."""
     if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return True
-    return torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
+    return is_compiling() or torch.onnx.is_in_onnx_export()
 
 
 def is_little(features: Tensor, rois: Tensor, size: Sequence[int]) -> bool:
@@ -50,7 +51,9 @@ def is_little(features: Tensor, rois: Tensor, size: Sequence[int]) -> bool:
         True if torchvision's kernel is faster, unless a bin has over 16 samples.
     """
     has_gradient = features.requires_grad and torch.is_grad_enabled()
-    least = _FEW_SAMPLES_WITH_GRADIENT if has_gradient else _FEW_SAMPLES
+    least: float = _FEW_SAMPLES_WITH_GRADIENT if has_gradient else _FEW_SAMPLES
+    if not features.is_contiguous(memory_format=torch.channels_last):
+        least += _SAMPLES_OF_LAYOUT * features.numel()
     return 16 * rois.shape[0] * size[0] * size[1] * features.shape[1] < least
 
 
@@ -75,7 +78,7 @@ def beats_kernel(
     Returns:
         True for plain tensors on the CPU in full precision, and enough work.
     """
-    if torch.is_autocast_enabled("cpu") or not _are_plain(features, rois):
+    if is_autocast_enabled_on_cpu() or not _are_plain(features, rois):
         return False
     has_gradient = torch.is_grad_enabled() and any(f.requires_grad for f in features)
     channels = features[0].shape[1]

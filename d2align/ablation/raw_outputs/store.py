@@ -113,7 +113,9 @@ class RawStore:
     def _open(self, identity: dict[str, Any]) -> None:
         try:
             content = json.loads(self.manifest.read_text())
-            self.identity, self.shards = content["identity"], content["shards"]
+            self.identity, self.shards = dict(content["identity"]), list(content["shards"])
+            for shard in self.shards:
+                _check_entry(shard)
         except (ValueError, KeyError, TypeError) as e:
             raise ValueError(
                 f"{self.manifest}: got a damaged manifest ({e}), expected the one that was "
@@ -137,6 +139,13 @@ class RawStore:
     def _save(self) -> None:
         content = {"identity": self.identity, "shards": self.shards}
         write_text(self.manifest, json.dumps(content, indent=1))
+
+
+def _check_entry(shard: dict[str, Any]) -> None:
+    expected = {"file": str, "images": int, "sha256": str}
+    for key, kind in expected.items():
+        if not isinstance(shard[key], kind):
+            raise TypeError(f"{key} is {shard[key]!r}")
 
 
 def file_sha256(path: Path) -> str:

@@ -46,7 +46,6 @@ class ArmTrainer(Trainer):
 
     def build_hooks(self) -> list[HookBase]:
         """Return Detectron2's hooks, without evaluation, keeping one checkpoint."""
-        self.checkpointer = self._build_checkpointer(self.cfg, self.checkpointer.model)
         built = [h for h in super().build_hooks() if not isinstance(h, _REPLACED_HOOKS)]
         if comm.is_main_process():
             period = self.cfg.SOLVER.CHECKPOINT_PERIOD
