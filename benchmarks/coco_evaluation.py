@@ -135,7 +135,7 @@ def images_curve(quick: bool) -> dict[str, Any]:
     for number in numbers:
         problem = draw_problem(number, FULL_SIZE)
         works = (functools.partial(f, problem, True) for f in (ours_from_roi, theirs_from_roi))
-        found = paired_ratio(*works, 1 if number > 100 else 2)
+        found = paired_ratio(*works, 1 if number > 100 else 3)
         curve["ours_ms"].append(found["ours_ms"])
         curve["peer_ms"].append(found["peer_ms"])
     return curve
