@@ -127,7 +127,7 @@ def _command(study: Study, config_file: str) -> str:
     full = any(arm.kind == "crossover" for arm in study.arms)
     parts += ["--full"] if full else []
     if study.arms not in (QUICK_ARMS, FULL_ARMS):
-        parts += ["--arms", *(arm.name for arm in study.arms)]
+        parts += ["--arms", ",".join(arm.name for arm in study.arms)]
     parts += ["--bases", study.num_bases, "--images", study.num_images]
     parts += ["--iterations", study.early_iterations + study.late_iterations]
     parts += ["--finetune-iterations", study.finetune_iterations, *study.opts]

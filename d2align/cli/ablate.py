@@ -12,7 +12,7 @@ Measure what each pixel convention costs in AP, on the built-in data, on a CPU.
 
     d2align ablate            the factors that act in inference, and the flip
     d2align ablate --full     every factor
-    d2align ablate --arms flip_index -- SOLVER.IMS_PER_BATCH 16
+    d2align ablate --arms flip_index,mask_target_unaligned
 
 Shared bases are trained with every detail aligned. Then one detail at a time is turned: the
 paste on the same detections, the decode on the same weights, the flip in equal short
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser: of the command.
     """
     parser.add_argument("--full", action="store_true", help="every factor, four bases")
-    parser.add_argument("--arms", nargs="+", metavar="ARM", help="these alone, by name")
+    parser.add_argument("--arms", metavar="ARM,ARM", help="these alone, by name")
     parser.add_argument("--bases", type=int, help="how many shared trainings")
     parser.add_argument("--iterations", type=int, help="of each base (default 600)")
     parser.add_argument("--finetune-iterations", type=int, help="of each fine-tune")
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
 
     changes: dict[str, object] = {"opts": tuple(args.opts)}
     if args.arms is not None:
-        changes["arms"] = choose_arms(args.arms)
+        changes["arms"] = choose_arms(args.arms.split(","))
     if args.bases is not None:
         changes["num_bases"] = args.bases
     if args.iterations is not None:
