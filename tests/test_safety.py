@@ -47,6 +47,9 @@ from d2align.data.shapes.register import register_shapes_subset
 import d2align.data
 register_shapes_subset("few", "shapes_128_val", 4)
 """
+# The last one is set by torch itself, in a process whose environment the tools inherit.
+CACHES = ("D2ALIGN_CACHE", "FVCORE_CACHE", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "TMPDIR")
+CACHES += ("TORCHINDUCTOR_CACHE_DIR",)
 SMALL = [
     *("DATASETS.TRAIN", "('few',)", "DATASETS.TEST", "('few',)", "SOLVER.MAX_ITER", "2"),
     *("SOLVER.IMS_PER_BATCH", "2", "DATALOADER.NUM_WORKERS", "0", "MODEL.DEVICE", "cpu"),
@@ -60,10 +63,7 @@ def run(tmp_path: Path, *command: str, setup: str = "", code: int = 0) -> list[t
     place = tmp_path / "cwd"
     place.mkdir(exist_ok=True)
     log = tmp_path / "log.json"
-    caches = {
-        name: str(tmp_path / "caches" / name)
-        for name in ("D2ALIGN_CACHE", "FVCORE_CACHE", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "TMPDIR")
-    }
+    caches = {name: str(tmp_path / "caches" / name) for name in CACHES}
     for path in caches.values():
         Path(path).mkdir(parents=True, exist_ok=True)
     tool = str(ROOT / "tools" / command[0])

@@ -8,6 +8,7 @@ import gc
 import json
 import logging
 import resource
+import sys
 import time
 import warnings
 from dataclasses import asdict, dataclass, field
@@ -38,8 +39,8 @@ class Soak:
         repeats: of training, the first of which is the warm-up.
         evaluations: of all images, the first of which is the warm-up.
         samples: (phase, repeat, images so far, MiB) along the way.
-        ends: (phase, repeat, MiB, Python objects) after each repeat, once the garbage is collected
-            and the C library has given free memory back.
+        ends: (phase, repeat, MiB, Python's blocks of memory in use) after each repeat, once the
+            garbage is collected and the C library has given free memory back.
     """
 
     images: int
@@ -58,7 +59,7 @@ class Soak:
         gc.collect()
         with contextlib.suppress(AttributeError, OSError):  # no glibc
             ctypes.CDLL(None).malloc_trim(0)
-        self.ends.append((phase, repeat, memory(), len(gc.get_objects())))
+        self.ends.append((phase, repeat, memory(), sys.getallocatedblocks()))
 
     def slope(self, phase: str) -> float:
         """MiB for each 1,000 images after the warm-up, by least squares."""
