@@ -134,7 +134,9 @@ def check_floating(name: str, value: Tensor) -> None:
 
 
 def check_finite(name: str, value: Tensor) -> None:
-    """Refuse NaN and infinity, naming the first row that has one."""
+    """Refuse NaN and infinity, naming the first row that has one, and numbers of 8-bit floats."""
+    if value.dtype not in (*_FLOATS, *_INTEGERS, *_NARROW, torch.bool):
+        raise fail(name, f"dtype {value.dtype}", "a dtype of at least 16 bits to compute with")
     if math.isfinite(value.detach().sum()):  # no sum hides one, and it costs a tenth
         return
     bad = ~torch.isfinite(value)

@@ -25,6 +25,13 @@ from d2align.geometry._checks import (
 
 Polygons = list[Tensor]
 
+# torch flips none of the first, which older releases do not have.
+_SIGNED = {
+    getattr(torch, f"u{name}"): getattr(torch, name)
+    for name in ("int16", "int32")
+    if hasattr(torch, f"u{name}")
+}
+
 
 @accepts_numpy
 def flip_coords(coords: Tensor, width: float) -> Tensor:
@@ -312,7 +319,7 @@ def flip_masks(masks: Tensor) -> Tensor:
     Raises:
         ValueError: fewer than two dimensions.
     """
-    return torch.flip(_checked_masks(masks), dims=(-1,))
+    return _flip(_checked_masks(masks), -1)
 
 
 @accepts_numpy
@@ -330,7 +337,7 @@ def flip_masks_vertical(masks: Tensor) -> Tensor:
     Raises:
         ValueError: fewer than two dimensions.
     """
-    return torch.flip(_checked_masks(masks), dims=(-2,))
+    return _flip(_checked_masks(masks), -2)
 
 
 def _reflect(coords: Tensor, length: float, axis: int) -> Tensor:
@@ -357,6 +364,13 @@ def _checked_masks(masks: Tensor) -> Tensor:
     if masks.dtype != torch.bool:
         as_numbers("masks", masks)
     return masks
+
+
+def _flip(masks: Tensor, dim: int) -> Tensor:
+    signed = _SIGNED.get(masks.dtype)
+    if signed is None:
+        return torch.flip(masks, dims=(dim,))
+    return torch.flip(masks.view(signed), dims=(dim,)).view(masks.dtype)
 
 
 def _flip_polygon(polygon: Tensor, length: float, axis: int, shift: float = 0.0) -> Tensor:

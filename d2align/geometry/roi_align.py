@@ -124,8 +124,11 @@ def _torchvision_roi_align(
 ) -> Tensor:
     from torchvision.ops import roi_align as op  # imported here: it takes a second
 
-    out: Tensor = op(input, rois, tuple(size), spatial_scale, sampling_ratio, aligned)
-    return out
+    # The kernel of the CPU has no bfloat16.
+    narrow = input.dtype == torch.bfloat16 and input.device.type == "cpu"
+    arguments = (input.float(), rois.float()) if narrow else (input, rois)
+    out: Tensor = op(*arguments, tuple(size), spatial_scale, sampling_ratio, aligned)
+    return out.to(input.dtype)
 
 
 def roi_align_grid_sample(

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from d2align import geometry
+from d2align.geometry.paste_dense import near_boxes
 from d2align.geometry.rle import encode_mask
 
 _THRESHOLDS = st.sampled_from([0.5, 1.0, 1e-6, 1e-300, 0.25, 0.499999])
@@ -77,9 +78,11 @@ def _pasted(out: Any, masks: Any, boxes: Any, image_size: Any, threshold: float)
     assert out.shape == (len(masks), *image_size) and out.dtype == torch.bool
     if len(masks) and np.prod(image_size) <= _SMALL:
         soft = _soft(masks, boxes, image_size)
+        near = near_boxes(boxes.detach(), image_size).numpy()
         sure = np.abs(soft - threshold) > _clear(soft, masks, boxes)
         got = out.numpy()
-        assert (got == (soft >= threshold))[sure].all()
+        assert (got == (soft >= threshold))[sure & near].all()
+        assert not got[~near].any()
 
 
 def _pasted_softly(out: Any, masks: Any, boxes: Any, image_size: Any) -> None:

@@ -179,6 +179,32 @@ def test_texts_of_runs_longer_than_any_image_are_whole() -> None:
     assert sum(int(code & 31) << (5 * i) for i, code in enumerate(codes)) == total
 
 
+@pytest.mark.parametrize("align", [geometry.roi_align, geometry.roi_align_unaligned])
+def test_bfloat16_features_are_pooled_on_the_cpu(align: Any) -> None:
+    features = torch.rand(1, 2, 6, 8).to(torch.bfloat16)
+    region = torch.tensor([[0.0, 1.0, 0.5, 6.0, 4.5]])
+    pooled = align(features, region, 3)
+    assert pooled.dtype == torch.bfloat16
+    torch.testing.assert_close(
+        pooled.float(), align(features.float(), region, 3), rtol=0, atol=0.01
+    )
+
+
+@pytest.mark.skipif(not hasattr(torch, "uint16"), reason="this torch has no uint16")
+def test_unsigned_masks_are_flipped() -> None:
+    masks = torch.tensor([[8, 0], [3, 65535]], dtype=torch.int32).to(torch.uint16)
+    flipped = geometry.flip_masks(masks)
+    assert flipped.dtype == torch.uint16 and flipped.tolist() == [[0, 8], [65535, 3]]
+    assert geometry.flip_masks_vertical(masks).tolist() == [[3, 65535], [8, 0]]
+
+
+@pytest.mark.skipif(not hasattr(torch, "float8_e4m3fn"), reason="this torch has no 8-bit floats")
+def test_masks_of_8_bit_floats_are_refused() -> None:
+    masks, boxes = torch.ones(1, 2, 2).to(torch.float8_e4m3fn), torch.tensor([[0.0, 0, 4, 4]])
+    for paste in (geometry.paste_masks, geometry.paste_soft_masks, geometry.paste_masks_to_rle):
+        refused("masks", paste, masks, boxes, (4, 4))
+
+
 def test_a_mask_that_does_not_fit_is_a_memory_error() -> None:
     with pytest.raises(MemoryError, match="no memory for"):
         lazy_zeros((2**30, 2**30), torch.bool)
