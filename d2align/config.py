@@ -291,7 +291,13 @@ def _check_boxes(cfg: Any) -> None:
 
 def _check_mask_format(cfg: Any) -> None:
     _check_choice("D2ALIGN.TEST.MASK_FORMAT", cfg.D2ALIGN.TEST.MASK_FORMAT, MASK_FORMATS)
-    if cfg.D2ALIGN.TEST.MASK_FORMAT == "rle" and "Panoptic" in cfg.MODEL.META_ARCHITECTURE:
+    panoptic = "Panoptic" in cfg.MODEL.META_ARCHITECTURE
+    if panoptic and cfg.MODEL.PANOPTIC_FPN.COMBINE.ENABLED and not cfg.MODEL.MASK_ON:
+        raise ValueError(
+            "MODEL.MASK_ON: got False for a panoptic model, expected True: masks are what it is "
+            "combined from, unless MODEL.PANOPTIC_FPN.COMBINE.ENABLED is False"
+        )
+    if cfg.D2ALIGN.TEST.MASK_FORMAT == "rle" and panoptic:
         raise ValueError(
             "D2ALIGN.TEST.MASK_FORMAT: got 'rle' for a panoptic model, expected 'bitmask': dense "
             "masks are what it is combined from"

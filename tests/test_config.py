@@ -353,3 +353,10 @@ def test_cpu_line_is_printed_where_there_is_no_gpu(
     assert capsys.readouterr().out == ""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert aligned().MODEL.DEVICE == "cuda" and capsys.readouterr().out == ""
+
+
+def test_panoptic_models_need_masks_to_combine() -> None:
+    opts = ("MODEL.META_ARCHITECTURE", "PixelExactPanopticFPN", "MODEL.MASK_ON", "False")
+    with pytest.raises(ValueError, match=r"MODEL\.MASK_ON: got False for a panoptic model"):
+        aligned(*opts)
+    assert not aligned(*opts, "MODEL.PANOPTIC_FPN.COMBINE.ENABLED", "False").MODEL.MASK_ON

@@ -113,7 +113,8 @@ def as_array(name: str, value: Any, dtype: Any, expected: str) -> Any:
     try:
         array = np.asarray(value)
         if array.dtype.kind in "biufO":
-            return array.astype(dtype)
+            with np.errstate(over="ignore"):  # infinity is for the caller to refuse
+                return array.astype(dtype)
     except _CONVERSION:
         pass
     raise fail(name, describe(value), expected)

@@ -12,6 +12,7 @@ from torch import Tensor
 from d2align.geometry._checks import (
     as_array,
     as_list,
+    as_numbers,
     check_boxes,
     check_finite,
     check_same_length,
@@ -183,6 +184,8 @@ def _check_crop(masks: Tensor, boxes: Tensor, mask_size: int) -> None:
     check_tensor("masks", masks, 3, "a tensor of shape (N, H, W)")
     if 0 in masks.shape[1:]:
         raise fail("masks", describe(masks), "at least one row and column")
+    if masks.dtype != torch.bool:
+        as_numbers("masks", masks)
     if masks.is_floating_point():
         check_finite("masks", masks)
     check_boxes("boxes", boxes)

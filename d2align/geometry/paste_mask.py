@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from d2align.geometry._checks import (
     as_number,
+    as_numbers,
     check_boxes,
     check_finite,
     check_image_size,
@@ -172,6 +173,8 @@ def check_paste_input(
     check_tensor("masks", masks, 3, "RoI masks of shape (N, M_h, M_w)")
     if 0 in masks.shape[1:]:
         raise fail("masks", describe(masks), "at least one cell a side")
+    if masks.dtype != torch.bool:
+        as_numbers("masks", masks)
     if masks.is_floating_point():
         check_finite("masks", masks)
     check_boxes("boxes", boxes)

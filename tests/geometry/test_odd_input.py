@@ -102,6 +102,13 @@ def test_complex_numbers_are_not_cut_down_to_their_real_part() -> None:
     refused("polygons", geometry.rasterize_polygons_within_box, [np.ones(6) * 1j], [0, 0, 4, 4], 4)
 
 
+def test_masks_of_no_real_numbers_are_refused() -> None:
+    eighths = [torch.float8_e4m3fn] if hasattr(torch, "float8_e4m3fn") else []
+    for dtype in (torch.complex64, *eighths):
+        refused("masks", geometry.paste_masks, MASK.to(dtype), BOX, (4, 4))
+        refused("masks", geometry.crop_bitmasks, MASK.to(dtype), BOX, 4)
+
+
 def test_flipped_masks_have_two_sides() -> None:
     refused("masks", geometry.flip_masks, torch.ones(3)[0])
     refused("masks", geometry.flip_masks_vertical, torch.ones(3))

@@ -57,6 +57,13 @@ def test_results_whose_runs_do_not_fill_the_image(tmp_path: Path) -> None:
     refused(tmp_path, r"results\[0\]: got RLE counts", "boxes", results)
 
 
+def test_results_without_runs(tmp_path: Path) -> None:
+    paths = write_inputs(tmp_path, small_dataset())
+    results = json.loads(paths["boxes"].read_text())
+    results[-1]["segmentation"] = {}
+    refused(tmp_path, "got a segmentation that is no RLE", "boxes", results)
+
+
 @pytest.mark.parametrize("content", [b"", b"PK", b"\x93NUMPY"])
 def test_roi_masks(tmp_path: Path, content: bytes) -> None:
     paths = write_inputs(tmp_path, small_dataset())
