@@ -146,6 +146,8 @@ def _check_entry(shard: dict[str, Any]) -> None:
     for key, kind in expected.items():
         if not isinstance(shard[key], kind):
             raise TypeError(f"{key} is {shard[key]!r}")
+    if Path(shard["file"]).name != shard["file"] or shard["file"] in ("", ".."):
+        raise ValueError(f"file is {shard['file']!r}")
 
 
 def file_sha256(path: Path) -> str:

@@ -69,6 +69,17 @@ def test_a_damaged_missing_or_half_written_file_is_refused(tmp_path: Path):
         RawStore(tmp_path, IDENTITY)
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "../shard-00000.npz", "/etc/hostname"])
+def test_a_manifest_names_files_of_its_own_folder_alone(tmp_path: Path, name: str):
+    store = RawStore(tmp_path, IDENTITY)
+    store.append([_image(1, 3, 1)])
+    manifest = json.loads(store.manifest.read_text())
+    manifest["shards"][0]["file"] = name
+    store.manifest.write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match="damaged manifest"):
+        RawStore(tmp_path, IDENTITY)
+
+
 def test_outputs_of_something_else_are_not_mixed_in(tmp_path: Path):
     RawStore(tmp_path, IDENTITY)
     before = (tmp_path / "manifest.json").read_bytes()
