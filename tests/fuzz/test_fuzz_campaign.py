@@ -51,6 +51,12 @@ def test_a_process_that_dies_is_a_finding_with_its_seed(tmp_path: Path) -> None:
 
 def test_kinds_do_not_depend_on_numbers() -> None:
     assert kind_of("took 5.1 s\nf(1)") == kind_of("took 17 s\nf(2)") != kind_of("took it")
+    assert kind_of("no file: 'a/b3x'") == kind_of("no file: 'a/cd'")
+
+
+def test_a_round_goes_on_after_a_finding(tmp_path: Path) -> None:
+    made = run_round(_finds, 1, 0.5, tmp_path)
+    assert len(made.findings) == 1 and made.tally["good"] >= 100
 
 
 def test_properties_are_chosen_by_parts_of_names() -> None:
