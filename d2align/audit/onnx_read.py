@@ -130,12 +130,17 @@ def _keep(known: _Known, name: str, tensor: Any) -> None:
         known.constants[name] = onnx.numpy_helper.to_array(tensor)
 
 
+def _text(name: str | bytes) -> str:
+    """A name, which protobuf leaves as bytes where it is no UTF-8."""
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+
+
 def _read(node: Any, opset: int, known: _Known) -> Node:
     attributes = {a.name: _value(a) for a in node.attribute}
     in_size, scale = _sizes(node, attributes, known)
     return Node(
         op=node.op_type,
-        name=node.name or node.op_type,
+        name=_text(node.name) or node.op_type,
         opset=opset,
         attributes=attributes,
         in_size=in_size,

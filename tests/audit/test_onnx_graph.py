@@ -247,3 +247,14 @@ def test_resize_errors_by_hand() -> None:
 def test_a_convention_does_not_differ_from_itself(op: str) -> None:
     for convention in conventions_of(op):
         assert difference_px(Node(op, "n", 16), convention, convention) == 0.0
+
+
+def test_a_name_that_is_no_text_is_shown_all_the_same(tmp_path: Path) -> None:
+    model = resize_graph(13, 2.0, mode="linear")
+    model.graph.node[-1].name = "AB"
+    whole = model.SerializeToString()
+    assert whole.count(b"\x1a\x02AB") == 1
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(whole.replace(b"\x1a\x02AB", b"\x1a\x02\xf2B"))
+    (finding,) = audit_onnx(path)
+    assert "\ufffdB" in finding.subject
