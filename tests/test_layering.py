@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "d2align"
 FLOORS = [
-    {"geometry"},
+    {"geometry", "atomic"},
     {"checkpoint", "config", "fixes", "registry", "data", "modeling", "evaluation", "figures"},
     {"engine"},
     {"ablation", "audit"},

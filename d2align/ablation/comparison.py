@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from d2align.ablation.atomic import write_text
 from d2align.ablation.crossover import crossings
 from d2align.ablation.study import Arm, Study, finetunes
 from d2align.ablation.tasks import null_file, results_file
+from d2align.atomic import write_text
 from d2align.evaluation.bootstrap import PairedDelta, paired_bootstrap, verdict
 from d2align.evaluation.matches import MatchTable, match_detections
 

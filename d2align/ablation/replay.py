@@ -13,7 +13,7 @@ import torch
 from detectron2.data import MetadataCatalog
 from detectron2.structures import Boxes, Instances
 
-from d2align.ablation.atomic import replacing, write_text
+from d2align.atomic import replacing, write_text
 from d2align.engine import Trainer
 from d2align.evaluation.coco_results import instances_to_results
 from d2align.modeling import detector_postprocess_to_rle

@@ -14,9 +14,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from d2align.ablation.atomic import write_text
 from d2align.ablation.study import Study
 from d2align.ablation.tasks import Task, plan, run_task
+from d2align.atomic import write_text
 
 _PATIENCE = 5.0  # seconds
 

@@ -10,7 +10,7 @@ import torch
 from detectron2.engine import HookBase, hooks
 from detectron2.utils.env import seed_all_rng
 
-from d2align.ablation.atomic import replacing
+from d2align.atomic import replacing
 from d2align.engine import Trainer
 
 

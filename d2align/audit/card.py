@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from d2align.atomic import write_text
 from d2align.audit.function import audit_function
 from d2align.audit.libraries import ADAPTERS, cases, find_adapter, versions
 from d2align.audit.record import Finding
@@ -162,10 +163,7 @@ def write_card(card: Card, path: str | Path) -> None:
         "skipped": dict(card.skipped),
         "findings": [f.to_json() for f in card.findings],
     }
-    path = Path(path)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(_lines(data) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    write_text(Path(path), _lines(data) + "\n")
 
 
 def read_card(path: str | Path) -> Card:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from d2align.atomic import write_text
 from d2align.audit.article import read_article
 from d2align.audit.card import Card, library_of
 from d2align.audit.deviations import Deviation, reason_for
@@ -67,10 +67,7 @@ def conventions_page(card: Card, deviations: Sequence[Deviation] = ()) -> str:
 
 def write_page(text: str, path: str | Path) -> None:
     """Write a page, whole or not at all."""
-    path = Path(path)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    write_text(Path(path), text)
 
 
 def _versions(card: Card) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+from d2align.atomic import replacing
 
 
 class WholeFiles:
@@ -42,17 +43,8 @@ class WholeFiles:
             with self._manager.open(path, mode, **kwargs) as file:
                 yield file
             return
-        partial = f"{path}.{uuid.uuid4().hex[:12]}.tmp"
-        try:
-            with self._manager.open(partial, mode, **kwargs) as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        except RuntimeError as error:  # torch's writer hides what the file said
-            if isinstance(error.__context__, OSError):
-                raise error.__context__ from None
-            raise
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(partial)
+        with (
+            replacing(Path(path)) as partial,
+            self._manager.open(str(partial), mode, **kwargs) as file,
+        ):
+            yield file

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 from detectron2.utils.file_io import PathManager
+
+from d2align.atomic import replacing
 
 
 @contextlib.contextmanager
@@ -30,15 +31,5 @@ def open_whole(path: str, mode: str) -> Iterator[IO]:
         with PathManager.open(path, mode) as file:
             yield file
         return
-    partial = f"{path}.{uuid.uuid4().hex[:12]}.tmp"
-    try:
-        with open(partial, mode) as file:
-            yield file
-        os.replace(partial, path)
-    except RuntimeError as error:  # torch's writer hides what the file said
-        if isinstance(error.__context__, OSError):
-            raise error.__context__ from None
-        raise
-    finally:
-        if os.path.exists(partial):
-            os.remove(partial)
+    with replacing(Path(path)) as partial, open(partial, mode) as file:
+        yield file

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
+from d2align.atomic import write_text
 from d2align.cli import fail_politely
 
 
@@ -48,9 +48,7 @@ def write(content: object, path: str) -> None:
         path: of the file; its folder is made.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(f"{path}.part")
-    partial.write_text(json.dumps(content))
-    os.replace(partial, path)
+    write_text(Path(path), json.dumps(content))
 
 
 def main() -> None:

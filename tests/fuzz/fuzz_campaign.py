@@ -13,7 +13,7 @@ from fuzz_machine import describe_machine
 from fuzz_properties import Property
 from fuzz_round import Round, kind_of, run_round
 
-from d2align.ablation.atomic import write_text
+from d2align.atomic import write_text
 
 _ROUND_SECONDS = 8.0
 

@@ -20,7 +20,7 @@ import torch
 from detectron2.engine import HookBase
 from fuzz_machine import describe_machine
 
-from d2align.ablation.atomic import write_text
+from d2align.atomic import write_text
 from d2align.data.shapes.register import prepare_shapes, register_shapes_subset
 from d2align.engine import Trainer, load_config
 from d2align.evaluation import COCOEvaluator

@@ -12,9 +12,9 @@ import torch
 from coco_synthetic import make_dataset
 from trouble import full_disk, names, tiny_run
 
-from d2align.ablation.atomic import replacing, write_text
 from d2align.ablation.raw_outputs.store import RawOutputs, RawStore
 from d2align.ablation.sweep.ledger import ArmFolder
+from d2align.atomic import replacing, write_text
 from d2align.audit.card import Card, read_card, write_card
 from d2align.checkpoint import load_file
 from d2align.data.shapes import generate_shapes

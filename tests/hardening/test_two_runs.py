@@ -15,9 +15,9 @@ import pytest
 import torch
 from trouble import finish, names, start_script
 
-from d2align.ablation.atomic import write_text
 from d2align.ablation.runner import prepare_folder
 from d2align.ablation.study import quick_study
+from d2align.atomic import write_text
 from d2align.checkpoint import SafeCheckpointer, load_file
 from d2align.evaluation.files import open_whole
 

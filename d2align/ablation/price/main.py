@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from d2align.ablation.atomic import replacing, write_text
 from d2align.ablation.price.arms import Arm
 from d2align.ablation.price.box_ceiling import box_ceiling_arms
 from d2align.ablation.price.box_offsets import box_offset_arms
@@ -26,6 +25,7 @@ from d2align.ablation.price.schema import as_json
 from d2align.ablation.price.sections import make_sections
 from d2align.ablation.price.settings import Settings
 from d2align.ablation.sweep.environment import code_version, environment
+from d2align.atomic import replacing, write_text
 
 
 def price_of_a_pixel(

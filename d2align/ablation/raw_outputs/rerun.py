@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from detectron2.data import build_detection_test_loader, get_detection_dataset_dicts
 
-from d2align.ablation.atomic import write_text
 from d2align.ablation.raw_outputs.results import category_ids
 from d2align.ablation.replay import coco_results
+from d2align.atomic import write_text
 from d2align.data import PixelExactDatasetMapper
 
 

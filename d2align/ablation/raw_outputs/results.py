@@ -10,11 +10,11 @@ from typing import Any
 from detectron2.data import MetadataCatalog
 from detectron2.structures import Instances
 
-from d2align.ablation.atomic import write_text
 from d2align.ablation.raw_outputs.arms import SELF_CHECK, ReplayArm
 from d2align.ablation.raw_outputs.boxes import BoxStage, recorded
 from d2align.ablation.raw_outputs.store import RawOutputs, RawStore
 from d2align.ablation.replay import coco_results
+from d2align.atomic import write_text
 from d2align.modeling import detector_postprocess_to_rle
 from d2align.registry import build_paste_mask
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from d2align.ablation.atomic import replacing, write_text
+from d2align.atomic import replacing, write_text
 
 _CHUNK = 1 << 20
 

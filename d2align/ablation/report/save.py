@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from d2align.ablation.atomic import replacing, write_text
 from d2align.ablation.comparison import METRICS, Row, misses
 from d2align.ablation.report.content import write_page
 from d2align.ablation.report.environment import environment
@@ -17,6 +16,7 @@ from d2align.ablation.report.markdown import markdown
 from d2align.ablation.report.outcome import Outcome
 from d2align.ablation.report.page import Figure, Page
 from d2align.ablation.report.reported import reported
+from d2align.atomic import replacing, write_text
 
 
 def save(

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from d2align.ablation.atomic import write_text
 from d2align.ablation.sweep.processes import is_running, kill_processes_of, machine, start_time
+from d2align.atomic import write_text
 
 DEFAULT_LEASE = 120.0
 

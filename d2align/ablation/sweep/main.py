@@ -15,7 +15,6 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from d2align.ablation.atomic import write_text
 from d2align.ablation.sweep.callback import SweepCallback
 from d2align.ablation.sweep.grid import arm_choices
 from d2align.ablation.sweep.ledger import ArmFolder
@@ -25,6 +24,7 @@ from d2align.ablation.sweep.progress import why
 from d2align.ablation.sweep.results import write_results
 from d2align.ablation.sweep.supervise import supervise
 from d2align.ablation.sweep.table import markdown
+from d2align.atomic import write_text
 
 # The launcher's pid, for the workers that shall not outlive it.
 LAUNCHER_VARIABLE = "D2ALIGN_SWEEP_LAUNCHER"

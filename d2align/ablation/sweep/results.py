@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from d2align.ablation.atomic import write_text
 from d2align.ablation.sweep.ledger import ArmFolder, Attempt, arm_folders
 from d2align.ablation.sweep.schema import SCHEMA_VERSION, check_result, check_results
+from d2align.atomic import write_text
 
 # What an arm's description and its result have in common.
 SHARED_KEYS = (

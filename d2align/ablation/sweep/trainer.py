@@ -15,8 +15,8 @@ from detectron2.engine import HookBase, hooks
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.utils import comm
 
-from d2align.ablation.atomic import write_text
 from d2align.ablation.sweep.stream import ResumableTrainLoader
+from d2align.atomic import write_text
 from d2align.checkpoint import SafeCheckpointer
 from d2align.data import PixelExactDatasetMapper
 from d2align.engine import Trainer, run, setup

@@ -20,6 +20,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Yields:
         The path of a file beside it, to be written.
+
+    Raises:
+        OSError: it cannot be written to the end.
     """
     # Unique, since processes of several machines may write into one folder.
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.tmp")
@@ -27,6 +30,10 @@ def replacing(path: Path) -> Iterator[Path]:
         yield partial
         _to_disk(partial)
         os.replace(partial, path)
+    except RuntimeError as error:  # torch's writer hides what the file said
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
