@@ -78,9 +78,8 @@ class Study:
         """Return everything that decides the trained weights and detections, as JSON types."""
         settings = json.loads(json.dumps(asdict(self)))
         # More of these add to what is there.
-        for key in ("arms", "num_bases", "num_draws", "num_nulls"):
-            del settings[key]
-        for key in ("finetune_orders", "crossover_orders"):
+        orders = ("finetune_orders", "crossover_orders")
+        for key in ("arms", "num_bases", *orders, "num_draws", "num_nulls"):
             del settings[key]
         return settings
 

@@ -146,6 +146,23 @@ def check_finite(name: str, value: Tensor) -> None:
         raise fail(name, f"a non-finite value in row {row}: {value[row].tolist()}", "finite values")
 
 
+def check_mask_dtype(name: str, masks: Tensor) -> None:
+    """Refuse masks that are neither bool nor real numbers."""
+    if masks.dtype != torch.bool:
+        as_numbers(name, masks)
+
+
+def check_masks(name: str, masks: object, expected: str) -> None:
+    """Refuse what is not (N, H, W) masks, not empty, of bool or finite real numbers."""
+    check_tensor(name, masks, 3, expected)
+    assert isinstance(masks, Tensor)
+    if 0 in masks.shape[1:]:
+        raise fail(name, describe(masks), "at least one row and column")
+    check_mask_dtype(name, masks)
+    if masks.is_floating_point():
+        check_finite(name, masks)
+
+
 def check_columns(name: str, value: object, columns: int) -> None:
     """Refuse anything but a tensor of shape (N, columns)."""
     check_tensor(name, value, 2, f"a tensor of shape (N, {columns})")

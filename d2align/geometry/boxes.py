@@ -40,8 +40,7 @@ def box_sizes(boxes: Tensor) -> Tensor:
     Raises:
         ValueError: the shape is not (N, 4).
     """
-    check_columns("boxes", boxes, 4)
-    boxes = as_numbers("boxes", boxes)
+    boxes = _checked(boxes)
     return boxes[:, 2:4] - boxes[:, 0:2]
 
 
@@ -63,8 +62,7 @@ def box_sizes_detectron1(boxes: Tensor) -> Tensor:
     Differs from: box_sizes by +1.
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (boxes_area, filter_small_boxes).
     """
-    check_columns("boxes", boxes, 4)
-    boxes = as_numbers("boxes", boxes)
+    boxes = _checked(boxes)
     return boxes[:, 2:4] - boxes[:, 0:2] + 1
 
 
@@ -105,6 +103,11 @@ def box_areas_detectron1(boxes: Tensor) -> Tensor:
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (boxes_area).
     """
     return _without_halves(box_sizes_detectron1(boxes)).prod(dim=1)
+
+
+def _checked(boxes: Tensor) -> Tensor:
+    check_columns("boxes", boxes, 4)
+    return as_numbers("boxes", boxes)
 
 
 def _without_halves(values: Tensor) -> Tensor:
@@ -237,8 +240,7 @@ def float_to_inclusive(boxes: Tensor) -> Tensor:
     Raises:
         ValueError: the shape is not (N, 4).
     """
-    check_columns("boxes", boxes, 4)
-    boxes = as_numbers("boxes", boxes)
+    boxes = _checked(boxes)
     return boxes - boxes.new_tensor([0, 0, 1, 1])
 
 
@@ -257,8 +259,7 @@ def inclusive_to_float(boxes: Tensor) -> Tensor:
     Raises:
         ValueError: the shape is not (N, 4).
     """
-    check_columns("boxes", boxes, 4)
-    boxes = as_numbers("boxes", boxes)
+    boxes = _checked(boxes)
     return boxes + boxes.new_tensor([0, 0, 1, 1])
 
 
@@ -277,8 +278,7 @@ def xywh_to_xyxy(boxes: Tensor) -> Tensor:
     Raises:
         ValueError: the shape is not (N, 4).
     """
-    check_columns("boxes", boxes, 4)
-    boxes = as_numbers("boxes", boxes)
+    boxes = _checked(boxes)
     return torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1)
 
 
@@ -300,8 +300,7 @@ def xywh_to_xyxy_detectron1(boxes: Tensor) -> Tensor:
     Differs from: xywh_to_xyxy by the -1, and by taking widths below 1 as 1.
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (xywh_to_xyxy).
     """
-    check_columns("boxes", boxes, 4)
-    boxes = as_numbers("boxes", boxes)
+    boxes = _checked(boxes)
     return torch.cat([boxes[:, :2], boxes[:, :2] + (boxes[:, 2:] - 1).clamp(min=0)], dim=1)
 
 
@@ -320,8 +319,7 @@ def xyxy_to_xywh(boxes: Tensor) -> Tensor:
     Raises:
         ValueError: the shape is not (N, 4).
     """
-    check_columns("boxes", boxes, 4)
-    boxes = as_numbers("boxes", boxes)
+    boxes = _checked(boxes)
     return torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1)
 
 
@@ -343,8 +341,7 @@ def xyxy_to_xywh_detectron1(boxes: Tensor) -> Tensor:
     Differs from: xyxy_to_xywh by +1.
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (xyxy_to_xywh).
     """
-    check_columns("boxes", boxes, 4)
-    boxes = as_numbers("boxes", boxes)
+    boxes = _checked(boxes)
     return torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], dim=1)
 
 
@@ -367,8 +364,7 @@ def scale_boxes(boxes: Tensor, factor: float) -> Tensor:
 
     Source: facebookresearch/Detectron, detectron/utils/boxes.py (expand_boxes).
     """
-    check_columns("boxes", boxes, 4)
-    boxes = as_numbers("boxes", boxes)
+    boxes = _checked(boxes)
     factor = as_number("factor", factor, "a positive number")
     if not (math.isfinite(factor) and factor > 0):
         raise fail("factor", factor, "a positive number")

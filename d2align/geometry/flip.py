@@ -18,6 +18,7 @@ from d2align.geometry._checks import (
     as_array,
     as_length,
     as_numbers,
+    check_mask_dtype,
     describe,
     fail,
     is_dense,
@@ -361,8 +362,7 @@ def _reflect_rotated(boxes: Tensor, length: float, axis: int) -> Tensor:
 def _checked_masks(masks: Tensor) -> Tensor:
     if not is_dense(masks) or masks.dim() < 2:
         raise fail("masks", describe(masks), "shape (..., H, W)")
-    if masks.dtype != torch.bool:
-        as_numbers("masks", masks)
+    check_mask_dtype("masks", masks)
     return masks
 
 

@@ -12,11 +12,9 @@ from torch import Tensor
 from d2align.geometry._checks import (
     as_array,
     as_list,
-    as_numbers,
     check_boxes,
-    check_finite,
+    check_masks,
     check_same_length,
-    check_tensor,
     check_whole,
     describe,
     fail,
@@ -181,13 +179,7 @@ def _polygon_points(i: int, polygon: Any) -> Any:
 
 
 def _check_crop(masks: Tensor, boxes: Tensor, mask_size: int) -> None:
-    check_tensor("masks", masks, 3, "a tensor of shape (N, H, W)")
-    if 0 in masks.shape[1:]:
-        raise fail("masks", describe(masks), "at least one row and column")
-    if masks.dtype != torch.bool:
-        as_numbers("masks", masks)
-    if masks.is_floating_point():
-        check_finite("masks", masks)
+    check_masks("masks", masks, "a tensor of shape (N, H, W)")
     check_boxes("boxes", boxes)
     check_same_length("masks", masks, "boxes", boxes)
     check_whole("mask_size", mask_size)

@@ -10,12 +10,10 @@ from torch.nn import functional as F
 
 from d2align.geometry._checks import (
     as_number,
-    as_numbers,
     check_boxes,
-    check_finite,
     check_image_size,
+    check_masks,
     check_same_length,
-    check_tensor,
     describe,
     fail,
 )
@@ -170,13 +168,7 @@ def check_paste_input(
     masks: Tensor, boxes: Tensor, image_size: Sequence[int], threshold: float
 ) -> tuple[int, int]:
     """Refuse bad arguments of a paste and return the image size (h, w) as ints."""
-    check_tensor("masks", masks, 3, "RoI masks of shape (N, M_h, M_w)")
-    if 0 in masks.shape[1:]:
-        raise fail("masks", describe(masks), "at least one cell a side")
-    if masks.dtype != torch.bool:
-        as_numbers("masks", masks)
-    if masks.is_floating_point():
-        check_finite("masks", masks)
+    check_masks("masks", masks, "RoI masks of shape (N, M_h, M_w)")
     check_boxes("boxes", boxes)
     check_same_length("masks", masks, "boxes", boxes)
     if not 0 < as_number("threshold", threshold, "a probability in (0, 1]") <= 1:

@@ -87,7 +87,5 @@ def _toggles(masks: Tensor) -> tuple[Any, Any]:
     mask, pixel = changes.nonzero(as_tuple=True)
     ends = torch.bincount(mask, minlength=len(masks)).cumsum(0)
     # Half the bytes to move, where an image is not larger than 46k x 46k.
-    small = columns.shape[1] < 2**31
-    return pixel.to(torch.int32 if small else torch.int64).cpu().numpy().astype(
-        np.int64
-    ), ends.cpu().numpy()
+    moved = pixel.to(torch.int32 if columns.shape[1] < 2**31 else torch.int64)
+    return moved.cpu().numpy().astype(np.int64), ends.cpu().numpy()

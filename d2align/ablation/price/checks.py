@@ -86,10 +86,11 @@ def check_results(name: str, results: Any, dataset: Mapping[str, Any]) -> None:
             raise ValueError(f"{where}: got score {result['score']!r}, expected a finite number")
         if ("segmentation" in result) != ("segmentation" in results[0]):
             raise ValueError(f"{where}: expected a segmentation in every result, or in none")
-        segmentation = result.get("segmentation", {"counts": ""})
-        if not isinstance(segmentation, Mapping) or not segmentation:
-            raise ValueError(f"{where}: got a segmentation that is no RLE, expected an RLE")
-        _check_segmentation(where, result.get("segmentation"), sizes[result["image_id"]])
+        if "segmentation" in result:
+            segmentation = result["segmentation"]
+            if not isinstance(segmentation, Mapping) or not segmentation:
+                raise ValueError(f"{where}: got a segmentation that is no RLE, expected an RLE")
+            _check_segmentation(where, segmentation, sizes[result["image_id"]])
 
 
 def check_ids(

@@ -58,21 +58,20 @@ def _labels(rig: Rig, scene: Scene, boxes: Any) -> list[Finding]:
     def labels_of() -> Any:
         return rig.outputs(scene.inputs(given=False), scene.detections(boxes))["sem_seg"]
 
-    with torch.no_grad():
-        classes = len(labels_of())
-        stride = int(rig.model.sem_seg_head.common_stride)
-        wanted, got = [], []
-        for target in scene.objects:
-            y, x = ((torch.arange(n // stride) + 0.5) * stride for n in NETWORK)
-            away = torch.hypot(x[None, :] - target.centre[0], y[:, None] - target.centre[1])
-            rig.label_logits = torch.zeros(classes, *away.shape)
-            rig.label_logits[LABEL] = target.radius - away
-            labels = labels_of().argmax(dim=0)
-            extent = mask_extent((labels == LABEL).double().numpy())
-            if extent is None:
-                raise ProbeFailure("labels that the semantic head is sure of do not come out")
-            wanted.append(target.box / SCALE)
-            got.append(extent)
+    classes = len(labels_of())
+    stride = int(rig.model.sem_seg_head.common_stride)
+    wanted, got = [], []
+    for target in scene.objects:
+        y, x = ((torch.arange(n // stride) + 0.5) * stride for n in NETWORK)
+        away = torch.hypot(x[None, :] - target.centre[0], y[:, None] - target.centre[1])
+        rig.label_logits = torch.zeros(classes, *away.shape)
+        rig.label_logits[LABEL] = target.radius - away
+        labels = labels_of().argmax(dim=0)
+        extent = mask_extent((labels == LABEL).double().numpy())
+        if extent is None:
+            raise ProbeFailure("labels that the semantic head is sure of do not come out")
+        wanted.append(target.box / SCALE)
+        got.append(extent)
     rig.label_logits = None
     return [_judge("labels", np.array(wanted), np.array(got), _RASTER_PX, 0.15)]
 

@@ -152,13 +152,12 @@ def _judge_load(objects: list[Target], records: list[dict[str, Any]]) -> list[Fi
 
 
 def _judge_results(objects: list[Target], rows: list[dict[str, Any]]) -> list[Finding]:
-    found = places_of(rows)
-    tolerances = {"masks": _RASTER_PX}
-    return [
-        _judge("results", name, objects, got.mean(axis=1) if got.ndim == 3 else got, tolerance)
-        for name, got in found.items()
-        for tolerance in [tolerances.get(name, _EXACT_PX)]
-    ]
+    findings = []
+    for name, got in places_of(rows).items():
+        place = got.mean(axis=1) if name == "keypoints" else got
+        tolerance = _RASTER_PX if name == "masks" else _EXACT_PX
+        findings.append(_judge("results", name, objects, place, tolerance))
+    return findings
 
 
 def places_of(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:

@@ -68,10 +68,10 @@ class Rig:
             inputs: the model's; with "proposals" where ``given`` is None.
             given: detections (network pixels) for which masks and keypoints are wanted.
         """
+        if given is None or is_panoptic(self.model):
+            return self.outputs(inputs, given)["instances"]
         self.model.eval()
         with quiet():
-            if given is None or is_panoptic(self.model):
-                return self.outputs(inputs, given)["instances"]
             found = self.model.inference([inputs], [given])[0]
         return found["instances"] if isinstance(found, dict) else found
 
@@ -88,7 +88,8 @@ class Rig:
             # An inclusive panoptic model turns what it is given in training alone.
             if "proposals" in inputs:
                 inputs = {**inputs, "proposals": self.model.inside(inputs["proposals"], inputs)}
-            given = given and self.model.inside(given, inputs)
+            if given is not None:
+                given = self.model.inside(given, inputs)
         self.given = given
         try:
             with quiet():
